@@ -1,0 +1,71 @@
+"""Scrapy's ``crawl`` with exit codes that mean something, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from scrapy.commands import crawl
+from scrapy.exceptions import UsageError
+
+from lastfm_crawl import config
+from lastfm_crawl.extensions.outcome import judge
+from lastfm_crawl.httpcache import open_store
+from lastfm_crawl.stop import Exit
+from lastfm_crawl.warehouse.database import check_url
+
+if TYPE_CHECKING:
+    import argparse
+
+KEY_PAGE = "https://www.last.fm/api/account/create"
+
+
+class Command(crawl.Command):
+    def short_desc(self) -> str:
+        return "Run a spider; the exit code says whether everything arrived"
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        if len(args) != 1:
+            raise UsageError("name one spider; `scrapy list` shows them")
+        try:
+            self._check(args[0], opts)
+        except ValueError as exc:
+            self._end(Exit.WRONG_USE, [str(exc)])
+            return
+        assert self.crawler_process is not None  # noqa: S101  (Scrapy sets it before run)
+        crawler = self.crawler_process.create_crawler(args[0])
+        self.crawler_process.crawl(crawler, **opts.spargs)
+        self.crawler_process.start()
+        if self.crawler_process.bootstrap_failed:
+            self._end(Exit.CRITICAL, ["the run could not be set up; the log above says why"])
+        else:
+            self._end(*judge(crawler.stats.get_stats()))
+
+    def _check(self, spider: str, opts: argparse.Namespace) -> None:
+        """Raise ValueError for what can be known to be wrong before anything is started."""
+        assert self.settings is not None  # noqa: S101
+        assert self.crawler_process is not None  # noqa: S101
+        given = {assignment.partition("=")[0].upper() for assignment in opts.set} | set(map(str.upper, opts.spargs))
+        for name in config.SECRETS:
+            if name in given or name.removeprefix("LASTFM_") in given:
+                raise ValueError(f"{name} must come from the environment or .env: arguments show in the process list")
+        try:
+            spider_class = self.crawler_process.spider_loader.load(spider)
+        except KeyError:
+            known = ", ".join(sorted(self.crawler_process.spider_loader.list()))
+            raise ValueError(f"there is no spider {spider!r}; there are {known}") from None
+        if hasattr(spider_class, "read"):
+            spider_class.read(opts.spargs)
+        config.check(self.settings)
+        open_store(config.store_location(self.settings))
+        if self.settings["DATABASE_URL"]:
+            check_url(self.settings["DATABASE_URL"])
+        if not config.secret("LASTFM_API_KEY") and not self.settings.getbool("HTTPCACHE_IGNORE_MISSING"):
+            raise ValueError(
+                f"LASTFM_API_KEY is not set: get a key at {KEY_PAGE} and put it into the environment or .env"
+            )
+
+    def _end(self, code: Exit, lines: list[str]) -> None:
+        self.exitcode = int(code)
+        for line in lines:
+            sys.stderr.write(f"scrapy crawl: {line}\n")

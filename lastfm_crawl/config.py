@@ -1,0 +1,65 @@
+"""What the settings mean together, and where secrets come from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from scrapy.settings import SETTINGS_PRIORITIES
+
+if TYPE_CHECKING:
+    from scrapy.settings import BaseSettings
+
+#: Never in settings, arguments, URLs, logs or records: only in the environment.
+SECRETS = ("LASTFM_API_KEY",)
+
+
+def secret(name: str) -> str | None:
+    """The secret *name* from the environment (or ``.env``), or None; blanks around it are a copying mistake."""
+    return os.environ.get(name, "").strip() or None
+
+
+def store_location(settings: BaseSettings) -> str:
+    """Where the response store is."""
+    return settings["RESPONSE_STORE"] or str(Path(settings["DATA_DIR"], "store"))
+
+
+def database_folder(settings: BaseSettings) -> Path:
+    """Where the embedded PostgreSQL lives when no DATABASE_URL is set."""
+    return Path(settings["DATA_DIR"], "postgres")
+
+
+def user_agent(settings: BaseSettings) -> str:
+    """An honest User-Agent, with the contact when there is one."""
+    contact = settings["CONTACT"]
+    return f"lastfm_crawl/0.1 (+{contact})" if contact else "lastfm_crawl/0.1"
+
+
+def check(settings: BaseSettings) -> None:
+    """Raise ValueError, one line that names the setting, for what cannot work."""
+    parts = urlsplit(settings["LASTFM_API_URL"])
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"LASTFM_API_URL={settings['LASTFM_API_URL']!r} is not an http(s) URL")
+    for name in ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT"):
+        try:
+            sensible = settings.getfloat(name) >= 0
+        except (TypeError, ValueError):
+            sensible = False
+        if not sensible:
+            raise ValueError(f"{name}={settings[name]!r} is not a number of seconds")
+
+
+class ProjectAddon:
+    """Settings that follow from others, applied to every crawler (Scrapy's ADDONS)."""
+
+    @staticmethod
+    def update_settings(settings: BaseSettings) -> None:
+        """Fill in what depends on DATA_DIR, CONTACT and DOWNLOAD_DELAY."""
+        settings.set("RESPONSE_STORE", store_location(settings), "cmdline")
+        if (settings.getpriority("USER_AGENT") or 0) < SETTINGS_PRIORITIES["project"]:
+            settings.set("USER_AGENT", user_agent(settings), "addon")
+        if not settings.getfloat("DOWNLOAD_DELAY"):
+            # Its start delay would pace a crawl that is to be unpaced.
+            settings.set("AUTOTHROTTLE_ENABLED", False, "cmdline")

@@ -1,0 +1,217 @@
+"""What happens about an answer that is no page: the meaning comes from services/, this acts on it.
+
+Answers pass here before they are stored, so nothing that is not believed ever reaches the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadConnectionRefusedError,
+    IgnoreRequest,
+    NotSupported,
+)
+
+from lastfm_crawl.downloader.pace import StoppedWaitingError, pacer_of
+from lastfm_crawl.downloader.redact import redact, redact_bytes
+from lastfm_crawl.services import lastfm
+from lastfm_crawl.services.lastfm import Action, Problem
+from lastfm_crawl.stop import PageLostError, stop_run, stopping
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+
+logger = logging.getLogger(__name__)
+
+#: Times a page is asked for before it is given up; a page given up is a loss.
+MAX_ATTEMPTS = 8
+#: The same while nothing has ever answered: then the URL or the network is wrong, and waiting is no help.
+MAX_FIRST_CONNECTIONS = 3
+#: Rate-limit answers without a good one between, after which the run stops (resumable).
+MAX_RATE_LIMITS = 10
+#: Refused authentications (403) without a good answer between, after which it is the key.
+MAX_DENIALS = 3
+_STEP = 0.5
+
+_CANNOT_CONNECT = (DownloadConnectionRefusedError, CannotResolveHostError)
+
+
+class ErrorMiddleware:
+    """Judges every answer to a ``meta["call"]``; puts the page (or the recorded problem) into ``meta["answer"]``."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._pacer = pacer_of(crawler)
+        self._first_pause = crawler.settings.getfloat("BACKOFF_FIRST")
+        self._max_pause = crawler.settings.getfloat("BACKOFF_MAX")
+        self._last_good: float | None = None
+        self._rate_limits = 0
+        self._denials = 0
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> ErrorMiddleware:
+        """Scrapy's constructor."""
+        return cls(crawler)
+
+    async def process_response(self, request: Request, response: Response) -> Request | Response:
+        """The response when it holds a page or a problem to record; otherwise the request again, after a pause."""
+        call: lastfm.Call | None = request.meta.get("call")
+        if call is None:
+            return response
+        cached = "cached" in response.flags
+        if not cached and (clean := redact_bytes(response.body)) is not response.body:
+            response = response.replace(body=clean)
+        answer = lastfm.read(call, response.status, response.body)
+        if isinstance(answer, Problem) and not self._is_result(request, answer, cached=cached):
+            return await self._act(request, response, answer, cached=cached)
+        if not cached:
+            self._good(request, call)
+        request.meta["answer"] = answer
+        request.meta["store_ttl"] = lastfm.time_to_live(call, answer)
+        return response
+
+    async def process_exception(self, request: Request, exception: Exception) -> Request | None:
+        """A download that failed is a transient problem of its own."""
+        call: lastfm.Call | None = request.meta.get("call")
+        if call is None or isinstance(exception, (IgnoreRequest, NotSupported)):
+            return None
+        if isinstance(exception, StoppedWaitingError):
+            return request.replace(dont_filter=True)
+        problem = Problem(
+            lastfm.Rule(Action.RETRY),
+            type(exception).__name__,
+            redact(str(exception)) or type(exception).__name__,
+        )
+        cannot_connect = isinstance(exception, _CANNOT_CONNECT)
+        limit = MAX_FIRST_CONNECTIONS if cannot_connect and self._last_good is None else MAX_ATTEMPTS
+        return await self._again(request, problem, limit)
+
+    @staticmethod
+    def _is_result(request: Request, problem: Problem, *, cached: bool) -> bool:
+        """Whether *problem* is believed and worth keeping: what the store kept, or what two calls said alike."""
+        action, status = problem.rule
+        if action is Action.CONFIRM:
+            return cached or request.meta.get("unconfirmed") == status
+        return action is Action.RECORD and status != "error"
+
+    def _good(self, request: Request, call: lastfm.Call) -> None:
+        self._last_good = time.time()
+        self._rate_limits = self._denials = 0
+        self._pacer.host(_host(request)).good()
+        self._crawler.stats.inc_value(f"lastfm_crawl/received/{call.method}")
+
+    async def _act(self, request: Request, response: Response, problem: Problem, *, cached: bool) -> Request | Response:
+        stats = self._crawler.stats
+        stats.inc_value(f"lastfm_crawl/problem/{problem.kind}")
+        if cached:  # stored by other rules than today's, or spoilt: ask afresh, the old one goes to the archive
+            return request.replace(dont_filter=True, meta={**request.meta, "store_refresh": True})
+        action = problem.rule.action
+        if action in {Action.STOP_KEY, Action.STOP_FAULT}:
+            raise self._stop("key_rejected" if action is Action.STOP_KEY else "program_fault", problem)
+        if action is Action.SLOW_DOWN:
+            pace = self._pacer.host(_host(request))
+            # What was under way when the host slowed down says nothing new.
+            if pace.slow_down(time.monotonic(), request.meta.get("sent_at", 0.0), _retry_after(response)):
+                self._rate_limits += 1
+            if self._rate_limits >= MAX_RATE_LIMITS:
+                raise self._stop("rate_limited", problem)
+            # Not an attempt: the page is as good as any other, and the pacer does the waiting.
+            return _retry(request, attempts=request.meta.get("attempts", 0))
+        if action is Action.CONFIRM:
+            stats.inc_value("lastfm_crawl/confirmations")
+            await self._pause(self._first_pause)
+            return _retry(request, unconfirmed=problem.rule.status)
+        if action is Action.DENIED:
+            self._denials += 1
+            if self._denials >= MAX_DENIALS:
+                raise self._stop("key_rejected", problem)
+        if action in {Action.DENIED, Action.RECORD}:
+            # Recorded on the user, but neither stored nor done: the next run asks again.
+            request.meta.update(answer=problem, dont_cache=True)
+            self._count_loss(request, problem, "was refused")
+            return response
+        return await self._again(request, problem, MAX_ATTEMPTS, _retry_after(response))
+
+    async def _again(self, request: Request, problem: Problem, limit: int, retry_after: float | None = None) -> Request:
+        """The request once more after a pause. Raises IgnoreRequest when it has had its attempts."""
+        attempts = request.meta.get("attempts", 0) + 1
+        first = request.meta.get("first_attempt_at") or time.time()
+        stats = self._crawler.stats
+        stats.inc_value("lastfm_crawl/failed_answers")
+        if attempts >= limit:
+            if self._last_good is None or self._last_good < first:
+                raise self._stop("service_unreachable", problem)
+            self._count_loss(request, problem, f"was given up after {attempts} attempts")
+            raise PageLostError(problem.message)
+        ceiling = min(self._max_pause, self._first_pause * 2 ** (attempts - 1))
+        pause = random.uniform(0, ceiling) if retry_after is None else retry_after
+        level = logging.INFO if attempts == 1 else logging.WARNING
+        logger.log(
+            level, "%s: %s; asking again in %.1f s (%d of %d)", _what(request), problem.message, pause, attempts, limit
+        )  # fmt: skip
+        stats.inc_value("lastfm_crawl/retries")
+        await self._pause(pause)
+        return _retry(request, attempts=attempts, first_attempt_at=first)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait without blocking anybody, and not a moment longer than the run goes on."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not stopping(self._crawler):  # noqa: ASYNC110  (no event says so)
+            await asyncio.sleep(min(left, _STEP))
+
+    def _count_loss(self, request: Request, problem: Problem, what: str) -> None:
+        self._crawler.stats.inc_value("lastfm_crawl/lost")
+        logger.error("%s %s: %s", _what(request), what, problem.message)
+
+    def _stop(self, reason: str, problem: Problem) -> IgnoreRequest:
+        host = urlsplit(self._crawler.settings["LASTFM_API_URL"]).netloc
+        messages = {
+            "key_rejected": f"Last.fm refuses the key ({problem.message}); check LASTFM_API_KEY, then run again",
+            "program_fault": f"Last.fm says that we asked wrongly ({problem.message}); please report this",
+            "rate_limited": f"{MAX_RATE_LIMITS} rate limits in a row ({problem.message}); run again later",
+            "service_unreachable": f"{host} does not answer ({problem.message}); check LASTFM_API_URL and the network,"
+            " then run again",
+        }
+        stop_run(self._crawler, reason, messages[reason])
+        return IgnoreRequest(messages[reason])
+
+
+def _retry(request: Request, **meta: object) -> Request:
+    """A copy of *request* that goes before everything new, without what belongs to the last attempt."""
+    kept = {k: v for k, v in request.meta.items() if k not in {"answer", "cached_response", "download_latency"}}
+    return request.replace(dont_filter=True, priority=request.priority + 10, meta={**kept, **meta})
+
+
+def _host(request: Request) -> str:
+    return urlsplit(request.url).hostname or ""
+
+
+def _what(request: Request) -> str:
+    call: lastfm.Call = request.meta["call"]
+    page = f" page {call.page}" if call.page > 1 else ""
+    return f"{call.method} of {call.user}{page}"
+
+
+def _retry_after(response: Response) -> float | None:
+    """Seconds that the answer asks to wait, at most an hour; None when it does not say."""
+    value = (response.headers.get("Retry-After") or b"").decode("latin-1").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (TypeError, ValueError):
+            return None
+    return min(max(seconds, 0.0), 3600.0)

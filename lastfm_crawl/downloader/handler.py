@@ -1,0 +1,80 @@
+"""The download handler that knows the key: added on the wire, taken off the answer, and nowhere else."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from scrapy.core.downloader.handlers.base import BaseDownloadHandler
+from scrapy.exceptions import DownloadFailedError
+from scrapy.utils.misc import build_from_crawler, load_object
+
+from lastfm_crawl.config import secret
+from lastfm_crawl.downloader.pace import pacer_of
+from lastfm_crawl.downloader.redact import clean_logs, redact
+from lastfm_crawl.services import lastfm
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.core.downloader.handlers import DownloadHandlerProtocol
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+
+
+class SigningHandler(BaseDownloadHandler):
+    """Waits for the host's pace, signs requests that carry a Last.fm call, and sends them by Scrapy's own handler.
+
+    A middleware could not do it: what it changes is in the request that is logged, queued and stored.
+    """
+
+    lazy = False
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        base = crawler.settings["DOWNLOAD_HANDLERS_BASE"]["https"]
+        self._inner = cast("DownloadHandlerProtocol", build_from_crawler(load_object(base), crawler))
+        self._pacer = pacer_of(crawler)
+        clean_logs()
+
+    async def download_request(self, request: Request) -> Response:
+        """The answer to *request*, as if it had been sent without a key. Raises what Scrapy's handler raises."""
+        call: lastfm.Call | None = request.meta.get("call")
+        key = secret("LASTFM_API_KEY")
+        await self._pacer.turn(urlsplit(request.url).hostname or "")
+        if call is None or key is None:
+            return await self._inner.download_request(request)
+        self.crawler.stats.inc_value(f"lastfm_crawl/asked/{call.method}")
+        request.meta["sent_at"] = time.monotonic()
+        sent = request.replace(url=lastfm.signed(request.url, key))
+        failure: Exception | None = None
+        try:
+            response = await self._inner.download_request(sent)
+        except Exception as exc:  # noqa: BLE001  (whatever it is, its text or its request may hold the key)
+            failure = _clean(exc)
+        finally:
+            self._report_latency(sent.meta, request.meta)
+        if failure is not None:
+            # Outside the except block, so that the original is not its context, either.
+            raise failure
+        request.meta["answered_at"] = round(time.time(), 6)
+        return response.replace(url=request.url, request=None)
+
+    async def close(self) -> None:
+        """Close the inner handler."""
+        await self._inner.close()
+
+    @staticmethod
+    def _report_latency(sent: dict[str, Any], asked: dict[str, Any]) -> None:
+        # AutoThrottle reads it from the request that it knows.
+        if "download_latency" in sent:
+            asked["download_latency"] = sent["download_latency"]
+
+
+def _clean(exc: Exception) -> Exception:
+    """An exception of the same kind with a text that holds no key."""
+    text = redact(str(exc)) or type(exc).__name__
+    try:
+        return type(exc)(text)
+    except TypeError:  # a class that takes something else than a text
+        return DownloadFailedError(f"{type(exc).__name__}: {text}")

@@ -1,0 +1,55 @@
+"""The second net for secrets: whatever still carries one is cleaned before it is logged, raised or stored."""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import quote_plus
+
+from lastfm_crawl.config import SECRETS, secret
+
+MASK = "***"
+
+
+def _forms() -> list[str]:
+    """Each secret as it is and as it looks in a URL."""
+    values = [value for name in SECRETS if (value := secret(name))]
+    return list(dict.fromkeys([*values, *map(quote_plus, values)]))
+
+
+def redact(text: str) -> str:
+    """*text* without any secret."""
+    for form in _forms():
+        text = text.replace(form, MASK)
+    return text
+
+
+def redact_bytes(body: bytes) -> bytes:
+    """*body* without any secret: a service may repeat a key in its answer."""
+    for form in _forms():
+        if (encoded := form.encode()) in body:
+            body = body.replace(encoded, MASK.encode())
+    return body
+
+
+class RedactingFilter(logging.Filter):
+    """Cleans log records: message, arguments and traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, cleaned."""
+        forms = _forms()
+        message = record.getMessage()
+        if any(form in message for form in forms):
+            record.msg, record.args = redact(message), None
+        if record.exc_info and not record.exc_text:
+            text = logging.Formatter().formatException(record.exc_info)
+            if any(form in text for form in forms):
+                record.exc_text = redact(text)
+                record.exc_info = None
+        return True
+
+
+def clean_logs() -> None:
+    """Put a :class:`RedactingFilter` on every handler of the root logger that has none."""
+    for handler in logging.getLogger().handlers:
+        if not any(isinstance(f, RedactingFilter) for f in handler.filters):
+            handler.addFilter(RedactingFilter())

@@ -1,0 +1,43 @@
+"""What a finished run is worth: its exit code and the reasons. Scrapy's own 0 and "finished" prove nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lastfm_crawl.stop import REASONS, Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Outcome(NamedTuple):
+    """The exit code, and one line for each thing that went wrong."""
+
+    code: Exit
+    faults: list[str]
+
+
+def judge(stats: Mapping[str, Any]) -> Outcome:
+    """The outcome of the run with these final *stats*: everything that was received is counted against what arrived."""
+    reason = stats.get("finish_reason")
+    stopped = stats.get("lastfm_crawl/stopped")
+    faults = [
+        f"{count} {what}"
+        for stat, what in (
+            ("lastfm_crawl/lost", "pages were given up"),
+            ("lastfm_crawl/not_loaded", "pages were not loaded; they are in the store, run again"),
+            ("lastfm_crawl/item_errors", "items failed in a pipeline"),
+            ("spider_exceptions/count", "callbacks failed"),
+        )
+        if (count := stats.get(stat, 0))
+    ]
+    yielded, loaded = stats.get("lastfm_crawl/pages", 0), stats.get("lastfm_crawl/pages_loaded", 0)
+    if yielded != loaded and not faults:
+        faults.append(f"{yielded} pages were parsed, but {loaded} were loaded")
+    if reason in REASONS:
+        return Outcome(REASONS[reason], [stopped or reason, *faults])
+    if reason == "start_error":
+        return Outcome(Exit.LOSSES, ["the spider could not start", *faults])
+    if reason != "finished":
+        return Outcome(Exit.RESUMABLE, [f"stopped early ({reason or 'killed'}); run again to continue", *faults])
+    return Outcome(Exit.LOSSES if faults else Exit.COMPLETE, faults)

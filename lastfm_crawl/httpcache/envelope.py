@@ -1,0 +1,156 @@
+"""The envelope: one stored answer as one JSON object, its raw body spliced in byte for byte.
+
+``{"version": 1, "request": {"method", "params", "url", "timestamp"},
+"response": {"status_code", "headers", "timestamp", "body"}}``
+
+A body that is JSON stands in ``body`` as it came; any other text stands in ``text``, and bytes that are no text in
+``base64``. An answer that is kept for a limited time also has ``expires``. No pickle, no request headers, no key.
+"""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+from isal import igzip, igzip_lib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VERSION: Literal[1] = 1
+
+
+class CorruptEnvelopeError(ValueError):
+    """What was stored cannot be read back: truncated, not gzip, not JSON, or of another shape or version."""
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored answer. Times are seconds since 1970 with microseconds; ``expires`` is None for ever."""
+
+    method: str
+    params: Mapping[str, str]
+    url: str
+    asked_at: float
+    status: int
+    headers: Mapping[str, str]
+    answered_at: float
+    body: bytes
+    expires: float | None = None
+
+    def expired(self, now: float) -> bool:
+        """Whether the time that this answer was to be kept is over."""
+        return self.expires is not None and now >= self.expires
+
+
+class _Request(msgspec.Struct):
+    method: str
+    params: dict[str, str]
+    url: str
+    timestamp: str
+
+
+class _Response(msgspec.Struct):
+    status_code: int
+    headers: dict[str, str]
+    timestamp: str
+    expires: str | None = None
+    body: msgspec.Raw = msgspec.Raw()
+    text: str | None = None
+    base64: str | None = None
+
+
+class _File(msgspec.Struct):
+    version: Literal[1]
+    request: _Request
+    response: _Response
+
+
+class _AnyJson(msgspec.Struct):
+    body: msgspec.Raw
+
+
+_decode_file = msgspec.json.Decoder(_File).decode
+_decode_any = msgspec.json.Decoder(_AnyJson).decode
+_json = msgspec.json.encode
+
+
+def utc_stamp(seconds: float) -> str:
+    """*seconds* since 1970 as ``2026-11-21T01:57:59.123456Z``."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def from_stamp(stamp: str) -> float:
+    """Seconds since 1970 of a :func:`utc_stamp`."""
+    return datetime.fromisoformat(stamp).timestamp()
+
+
+def encode(envelope: Envelope) -> bytes:
+    """The gzip bytes to store for *envelope*; the same envelope always gives the same bytes."""
+    head = {
+        "method": envelope.method,
+        "params": dict(envelope.params),
+        "url": envelope.url,
+        "timestamp": utc_stamp(envelope.asked_at),
+    }
+    answer: dict[str, object] = {
+        "status_code": envelope.status,
+        "headers": dict(envelope.headers),
+        "timestamp": utc_stamp(envelope.answered_at),
+    }
+    if envelope.expires is not None:
+        answer["expires"] = utc_stamp(envelope.expires)
+    text = b'{"version":%d,"request":%b,"response":%b,%b}}' % (
+        VERSION,
+        _json(head),
+        _json(answer)[:-1],
+        _body_member(envelope.body),
+    )
+    return igzip.compress(text, compresslevel=1, mtime=0)
+
+
+def _body_member(body: bytes) -> bytes:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return b'"base64":"%b"' % base64.b64encode(body)
+    try:
+        # A scanner's pass, no objects built. White space around the value would not come back: that goes into text.
+        if bytes(_decode_any(b'{"body":%b}' % body).body) == body:
+            return b'"body":%b' % body
+    except msgspec.DecodeError:
+        pass
+    return b'"text":%b' % _json(text)
+
+
+def decode(blob: bytes) -> Envelope:
+    """The envelope stored as *blob*. Raises :class:`CorruptEnvelopeError` when it is none."""
+    try:
+        file = _decode_file(igzip.decompress(blob))  # type: ignore[no-untyped-call]
+        response = file.response
+        return Envelope(
+            method=file.request.method,
+            params=file.request.params,
+            url=file.request.url,
+            asked_at=from_stamp(file.request.timestamp),
+            status=response.status_code,
+            headers=response.headers,
+            answered_at=from_stamp(response.timestamp),
+            body=_body(response),
+            expires=from_stamp(response.expires) if response.expires else None,
+        )
+    except CorruptEnvelopeError:
+        raise
+    except (OSError, EOFError, ValueError, igzip_lib.IsalError) as exc:
+        raise CorruptEnvelopeError(f"{type(exc).__name__}: {exc}") from exc
+
+
+def _body(response: _Response) -> bytes:
+    if len(body := bytes(response.body)):
+        return body
+    if response.text is not None:
+        return response.text.encode()
+    if response.base64 is not None:
+        return base64.b64decode(response.base64)
+    raise CorruptEnvelopeError("neither body, text nor base64")

@@ -1,0 +1,196 @@
+"""Scrapy's HTTP cache, without stopping the event loop: reads and writes run in threads of their own.
+
+A request takes part when its meta has a ``store_key``. Other meta keys:
+
+* ``store_request``: ``{"method", "params"}`` of the question, for the envelope (default: the HTTP method, none)
+* ``store_ttl``: seconds for which an answer is good; None is for ever. Read when the answer is stored, so whoever
+  judges answers can shorten it for a negative one.
+* ``store_max_age``: seconds; an older answer counts as a miss for this request (it moves to the archive)
+* ``store_refresh``: True asks the service whatever is stored
+* ``answered_at``: when the answer came, if the download handler says so
+
+Every answer, stored or not, leaves with ``cache_timestamp``: when it was given, in seconds since 1970.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from scrapy import signals
+from scrapy.exceptions import CloseSpider, IgnoreRequest, NotConfigured
+from scrapy.http import Headers
+from scrapy.responsetypes import responsetypes
+
+from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, Envelope, decode, encode
+from lastfm_crawl.httpcache.storage import StoreError, open_store, probe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+#: Store operations in flight. A folder needs few; a far bucket needs many to hide its latency.
+THREADS = 16
+#: Seconds between the attempts at a store operation that failed.
+RETRY_DELAYS = (0.1, 0.5, 2.0)
+#: Response headers worth keeping; none of them says anything about who asked.
+KEPT_HEADERS = ("Content-Type", "Date", "ETag", "Last-Modified", "Cache-Control", "Expires")
+
+
+class AsyncHttpCacheMiddleware:
+    """Answers from the store when it has them, and stores every first-hand answer before anything uses it."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        settings = crawler.settings
+        if not settings.getbool("HTTPCACHE_ENABLED"):
+            raise NotConfigured
+        self._crawler = crawler
+        self._offline = settings.getbool("HTTPCACHE_IGNORE_MISSING")
+        self._storage = open_store(settings["RESPONSE_STORE"])
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
+        self._failing = False
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> AsyncHttpCacheMiddleware:
+        """Scrapy's constructor."""
+        middleware = cls(crawler)
+        crawler.signals.connect(middleware.spider_opened, signals.spider_opened)
+        crawler.signals.connect(middleware.engine_stopped, signals.engine_stopped)
+        return middleware
+
+    async def spider_opened(self) -> None:
+        """Probe the store; a run whose answers cannot be kept is not begun (reason ``store_unavailable``)."""
+        if self._offline:
+            return
+        try:
+            await self._in_thread(probe, self._storage)
+        except StoreError as exc:
+            message = f"the response store does not work: {exc}"
+            logger.critical("stopping (store_unavailable): %s", message)
+            self._crawler.stats.set_value("lastfm_crawl/stopped", message)
+            raise CloseSpider("store_unavailable") from exc
+
+    def engine_stopped(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=True)
+
+    async def process_request(self, request: Request) -> Response | None:
+        """The stored answer, if it is still good. Raises IgnoreRequest when offline and there is none."""
+        key = request.meta.get("store_key")
+        if key is None or request.meta.get("dont_cache"):
+            return None
+        stats = self._crawler.stats
+        request.meta["asked_at"] = time.time()
+        envelope = None if request.meta.get("store_refresh") else await self._read(key)
+        if envelope is not None and (self._offline or self._is_fresh(envelope, request)):
+            stats.inc_value("httpcache/hit")
+            return _response(envelope, request)
+        stats.inc_value("httpcache/miss")
+        if self._offline:
+            stats.inc_value("httpcache/ignore")
+            raise IgnoreRequest(f"not in the store: {key}")
+        return None
+
+    async def process_response(self, request: Request, response: Response) -> Response:
+        """Store a first-hand answer, then let it pass. Raises IgnoreRequest when it cannot be stored."""
+        if "cached" in response.flags:
+            return response
+        answered_at = request.meta.get("answered_at") or round(time.time(), 6)
+        request.meta["cache_timestamp"] = answered_at
+        key = request.meta.get("store_key")
+        if key is None or request.meta.get("dont_cache"):
+            return response
+        envelope = _envelope(request, response, answered_at)
+        try:
+            await self._in_thread(self._put, key, envelope)
+        except StoreError as exc:
+            self._stop(f"the answer to {key} could not be stored: {exc}")
+            raise IgnoreRequest("not stored, so not used") from exc
+        self._crawler.stats.inc_value("httpcache/store")
+        return response
+
+    async def _read(self, key: str) -> Envelope | None:
+        try:
+            return await self._in_thread(self._get, key)
+        except CorruptEnvelopeError as exc:
+            self._crawler.stats.inc_value("httpcache/corrupt")
+            logger.warning("%s in the store cannot be read (%s); asking again", key, exc)
+            return None
+        except StoreError as exc:
+            # Asking the service for what is stored would break the store's first promise.
+            self._stop(str(exc))
+            raise IgnoreRequest("the store cannot be read") from exc
+
+    def _get(self, key: str) -> Envelope | None:
+        blob = self._storage.get(key)
+        return None if blob is None else decode(blob)
+
+    def _put(self, key: str, envelope: Envelope) -> None:
+        self._storage.put(key, encode(envelope))
+
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What *work* returns, run in a thread of ours; a store that hiccups gets a few more attempts."""
+        loop = asyncio.get_running_loop()
+        for delay in RETRY_DELAYS:
+            try:
+                return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+            except StoreError as exc:
+                logger.warning("%s; trying again in %s s", exc, delay)
+                await asyncio.sleep(delay)
+        return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+    @staticmethod
+    def _is_fresh(envelope: Envelope, request: Request) -> bool:
+        now = time.time()
+        max_age = request.meta.get("store_max_age")
+        return not envelope.expired(now) and (max_age is None or now - envelope.answered_at <= max_age)
+
+    def _stop(self, message: str) -> None:
+        self._crawler.stats.inc_value("httpcache/store_error")
+        if self._failing:
+            return
+        self._failing = True
+        logger.critical("stopping (store_unavailable): %s", message)
+        self._crawler.stats.set_value("lastfm_crawl/stopped", message)
+        self._closing = asyncio.get_running_loop().create_task(
+            self._crawler.engine.close_spider_async(reason="store_unavailable")
+        )
+
+
+def _envelope(request: Request, response: Response, answered_at: float) -> Envelope:
+    question = request.meta.get("store_request") or {"method": request.method, "params": {}}
+    ttl = request.meta.get("store_ttl")
+    return Envelope(
+        method=question["method"],
+        params=question["params"],
+        url=request.url,
+        asked_at=request.meta["asked_at"],
+        status=response.status,
+        headers=_kept(response.headers),
+        answered_at=answered_at,
+        body=response.body,
+        expires=None if ttl is None else answered_at + ttl,
+    )
+
+
+def _kept(headers: Headers) -> dict[str, str]:
+    kept = {name: headers.get(name) for name in KEPT_HEADERS}
+    return {name: value.decode("latin-1") for name, value in kept.items() if value is not None}
+
+
+def _response(envelope: Envelope, request: Request) -> Response:
+    request.meta["cache_timestamp"] = envelope.answered_at
+    headers = Headers(dict(envelope.headers))
+    response_class = responsetypes.from_args(headers=headers, url=request.url, body=envelope.body)
+    return response_class(request.url, status=envelope.status, headers=headers, body=envelope.body, flags=["cached"])

@@ -1,0 +1,112 @@
+"""Pages into the warehouse, many to a transaction when they come fast and one a second when they come slowly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from scrapy.exceptions import CloseSpider
+
+from lastfm_crawl.items import Admissions, Page
+from lastfm_crawl.stop import stop_run
+from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
+from lastfm_crawl.warehouse.postgres import PostgresSink
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+logger = logging.getLogger(__name__)
+
+#: Rows after which a batch is loaded at once, and seconds after which it is loaded anyway.
+BATCH_ROWS = 20_000
+BATCH_SECONDS = 1.0
+
+
+class LoadPipeline:
+    """Collects pages and loads them in the background; at most one batch is loading while the next one fills.
+
+    What has not been loaded when the process dies is in the store, and not in ``fetches``: the next run loads it.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._warehouse = Warehouse.of(crawler)
+        self._sink = PostgresSink()
+        self._batch: list[Page | Admissions] = []
+        self._rows = 0
+        self._loader: asyncio.Task[None] | None = None
+        self._full = asyncio.Event()  # a batch is worth loading before its second is over
+        self._room = asyncio.Event()  # the batch that was full has been taken
+        self._broken = False
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> LoadPipeline:
+        """Scrapy's constructor."""
+        return cls(crawler)
+
+    async def open_spider(self) -> None:
+        """Open the warehouse; without one the run is not begun (reason ``warehouse_unavailable``)."""
+        try:
+            await self._warehouse.open()
+        except WarehouseUnavailableError as exc:
+            message = f"the warehouse cannot be used: {exc}"
+            logger.critical("stopping (warehouse_unavailable): %s", message)
+            self._crawler.stats.set_value("lastfm_crawl/stopped", message)
+            self._broken = True
+            raise CloseSpider("warehouse_unavailable") from exc
+
+    async def process_item(self, item: Any) -> Any:
+        """Take *item* into the batch; waits while a full batch stands behind one that is still loading."""
+        if isinstance(item, Page | Admissions) and not self._broken:
+            self._batch.append(item)
+            self._rows += item.received if isinstance(item, Page) else len(item.members)
+            if self._loader is None:
+                self._loader = asyncio.get_running_loop().create_task(self._load_all())
+            if self._rows >= BATCH_ROWS:
+                self._full.set()
+                self._room.clear()
+                await self._room.wait()
+        return item
+
+    async def close_spider(self) -> None:
+        """Load what is left. Never raises: that would keep other pipelines from closing."""
+        self._full.set()
+        if self._loader is not None:
+            await self._loader
+
+    async def _load_all(self) -> None:
+        """Load batch after batch until nothing is left."""
+        while self._batch:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._full.wait(), BATCH_SECONDS)
+            batch, self._batch, self._rows = self._batch, [], 0
+            self._full.clear()
+            self._room.set()
+            await self._load(batch)
+        self._loader = None
+
+    async def _load(self, batch: list[Page | Admissions]) -> None:
+        try:
+            await self._warehouse.run(self._sink.load, batch)
+        except WarehouseUnavailableError as exc:
+            self._broken = True
+            self._room.set()
+            self._crawler.stats.inc_value("lastfm_crawl/not_loaded", len(batch))
+            message = f"the warehouse is gone: {exc}; every answer is in the store, run again to load it"
+            stop_run(self._crawler, "warehouse_unavailable", message)
+        except psycopg.Error as exc:
+            if len(batch) > 1:  # one bad page must not cost the others
+                for item in batch:
+                    await self._load([item])
+            else:
+                self._crawler.stats.inc_value("lastfm_crawl/not_loaded")
+                logger.error("%r was refused by the warehouse: %s", batch[0], str(exc).splitlines()[0])  # noqa: TRY400
+        else:
+            self._sink.committed()
+            self._crawler.stats.inc_value("lastfm_crawl/pages_loaded", sum(isinstance(i, Page) for i in batch))
+            for page in (item for item in batch if isinstance(item, Page)):
+                for why, count in page.skipped.items():
+                    self._crawler.stats.inc_value(f"lastfm_crawl/skipped/{why}", count)

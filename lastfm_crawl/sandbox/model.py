@@ -1,0 +1,167 @@
+"""What a sandbox world is made of: users, their friends, and what they listened to.
+
+In: the mappings that a builder in ``world.py`` or ``demo.py`` fills or computes. Out: look-ups that ignore
+the case of a name and give the case the user chose, as Last.fm does.
+"""
+
+from __future__ import annotations
+
+import uuid
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypeVar
+
+T = TypeVar("T")
+Status = Literal["ok", "private", "deleted"]
+_MBID_SPACE = uuid.UUID("6b0f4a34-6f0e-4a4e-9a7b-0d5f6a1c2e30")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One account. ``private`` hides recent tracks only; ``deleted`` is still named in friends' lists."""
+
+    name: str
+    realname: str = ""
+    country: str | None = None
+    playcount: int = 0
+    registered: int = 1_104_537_600  # 2005-01-01
+    status: Status = "ok"
+    type: str = "user"
+    subscriber: bool = False
+    avatar: str = ""  # 32 hex digits, or "" for the four empty images
+
+
+class ArtistPlays(NamedTuple):
+    """One row of a user's top artists."""
+
+    artist: str
+    playcount: int
+
+
+class TrackPlays(NamedTuple):
+    """One row of a user's top tracks."""
+
+    artist: str
+    track: str
+    playcount: int
+
+
+class Loved(NamedTuple):
+    """One loved track and when it was loved (unix time)."""
+
+    artist: str
+    track: str
+    uts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scrobble:
+    """One play; in ``World.playing`` its time is not used."""
+
+    artist: str
+    track: str
+    uts: int = 0
+    album: str = ""
+    artist_mbid: str = ""
+    album_mbid: str = ""
+    mbid: str = ""
+    loved: bool = False
+
+
+class Computed(Mapping[str, T]):
+    """A mapping whose values are worked out when asked for, so that no big world fills the memory."""
+
+    def __init__(self, keys: Mapping[str, object] | Sequence[str], compute: Callable[[str], T]) -> None:
+        self._keys = keys
+        self._compute = compute
+
+    def __getitem__(self, key: str) -> T:
+        if key not in self._keys:
+            raise KeyError(key)
+        return self._compute(key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that the sandbox knows: ``users`` by lower-cased name, all the lists by display name."""
+
+    users: Mapping[str, User]
+    friends: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    artists: Mapping[str, Sequence[ArtistPlays]] = field(default_factory=dict)  # ranked
+    tracks: Mapping[str, Sequence[TrackPlays]] = field(default_factory=dict)  # ranked
+    loved: Mapping[str, Sequence[Loved]] = field(default_factory=dict)  # newest first
+    scrobbles: Mapping[str, Sequence[Scrobble]] = field(default_factory=dict)  # newest first
+    playing: Mapping[str, Scrobble] = field(default_factory=dict)  # what a user listens to right now
+
+    @classmethod
+    def of(
+        cls,
+        friends: Mapping[str, Sequence[str]],
+        artists: Mapping[str, Sequence[tuple[str, int]]] | None = None,
+        *,
+        private: Sequence[str] = (),
+        deleted: Sequence[str] = (),
+    ) -> World:
+        """Make a small world by hand: every name in it becomes a user; for tests."""
+        plays = {name: [ArtistPlays(*row) for row in rows] for name, rows in (artists or {}).items()}
+        names = dict.fromkeys([*friends, *(n for row in friends.values() for n in row), *plays, *private, *deleted])
+        users = {}
+        for name in names:
+            status: Status = "deleted" if name in deleted else "private" if name in private else "ok"
+            users[name.lower()] = User(name, playcount=sum(n for _, n in plays.get(name, [])), status=status)
+        return cls(users, dict(friends), plays)
+
+    def user(self, name: str) -> User | None:
+        """Find a user whatever the case of the name, deleted ones too."""
+        return self.users.get(name.lower())
+
+    def friends_of(self, name: str) -> list[User]:
+        """Give the friends in order; one whom the world does not know is shown as a deleted user."""
+        return [self.user(n) or User(n, status="deleted") for n in self.friends.get(self._display(name), ())]
+
+    def top_artists(self, name: str) -> Sequence[ArtistPlays]:
+        """Give (artist, playcount), most played first."""
+        return self.artists.get(self._display(name), ())
+
+    def top_tracks(self, name: str) -> Sequence[TrackPlays]:
+        """Give (artist, track, playcount), most played first."""
+        return self.tracks.get(self._display(name), ())
+
+    def loved_tracks(self, name: str) -> Sequence[Loved]:
+        """Give (artist, track, unix time), newest first."""
+        return self.loved.get(self._display(name), ())
+
+    def recent_tracks(self, name: str) -> Sequence[Scrobble]:
+        """Give all plays, newest first."""
+        return self.scrobbles.get(self._display(name), ())
+
+    def now_playing(self, name: str) -> Scrobble | None:
+        """Give what the user listens to right now."""
+        return self.playing.get(self._display(name))
+
+    def _display(self, name: str) -> str:
+        user = self.user(name)
+        return user.name if user else name
+
+
+@lru_cache(maxsize=50_000)
+def mbid_of(kind: str, *names: str) -> str:
+    """Give the MusicBrainz id that this world has for an entity; about a quarter have none, as on Last.fm."""
+    key = "\0".join((kind, *names))
+    return "" if zlib.crc32(key.encode()) % 4 == 0 else str(uuid.uuid5(_MBID_SPACE, key))
+
+
+def duration_of(artist: str, track: str) -> int:
+    """Give a track's length in seconds."""
+    return 120 + zlib.crc32(f"{artist}\0{track}".encode()) % 240

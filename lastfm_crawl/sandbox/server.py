@@ -1,0 +1,235 @@
+"""The sandbox on the wire: ws.audioscrobbler.com/2.0 on a port of this machine.
+
+In: a world and the faults to show. Out: answers over HTTP, and a log of every call. ``Sandbox`` runs in the
+caller's event loop, ``serve`` runs one in a thread for tests that drive crawls in subprocesses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from .answers import Answer, answer, error
+from .bodies import Bodies, Body
+from .faults import Faults, error_of, identity
+from .log import LoggedRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .model import World
+
+JSON_TYPE = "application/json; charset=utf-8"
+_HTML = (
+    "<html><head><title>502 Bad Gateway</title></head><body><h1>Error: Server Error</h1><h2>The server "
+    "encountered a temporary error and could not complete your request.<p>Please try again in 30 seconds."
+    "</h2></body></html>"
+)
+_XML = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n<lfm status="failed"><error code="5">Invalid format - '
+    "the sandbox speaks format=json only</error></lfm>\n"
+)
+
+
+class Sandbox:
+    """One server. ``faults`` may be replaced or scripted while it runs, ``world`` may be replaced."""
+
+    def __init__(self, world: World, faults: Faults | None = None, *, unwrap_single: bool = False) -> None:
+        self.faults = faults or Faults()
+        self.log: list[LoggedRequest] = []
+        self._unwrap_single = unwrap_single
+        self.host, self.port = "", 0
+        # World and bodies belong together; one assignment swaps both, so any thread may set the world.
+        self._served = (world, Bodies())
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def world(self) -> World:
+        """Give what is served; after a change inside it, set it again, for rendered answers are kept."""
+        return self._served[0]
+
+    @world.setter
+    def world(self, world: World) -> None:
+        self._served = (world, Bodies())
+
+    @property
+    def root(self) -> str:
+        """Give the server's address without a path."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Give what LASTFM_API_URL is to be."""
+        return f"{self.root}/2.0/"
+
+    def calls(self, method: str | None = None, user: str | None = None) -> list[LoggedRequest]:
+        """Give the calls so far, of one method or about one user if asked, whatever their case."""
+        return [
+            call
+            for call in list(self.log)
+            if (method is None or call.method.lower() == method.lower())
+            and (user is None or call.user.lower() == user.lower())
+        ]
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen; port 0 takes a free one."""
+        app = web.Application()
+        for path in ("/2.0/", "/2.0"):
+            app.router.add_route("GET", path, self._lastfm)
+            app.router.add_route("POST", path, self._lastfm)
+        app.router.add_get("/_sandbox/log", self._show_log)
+        app.router.add_get("/_sandbox/healthy", self._show_healthy)
+        # Calls that wait out a latency are cut off on stop.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        self.host, self.port = host, self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close the port and every connection."""
+        if self._runner:
+            await self._runner.cleanup()
+            self._runner = None
+
+    # --- answers -----------------------------------------------------------------------
+
+    async def _lastfm(self, request: web.Request) -> web.StreamResponse:
+        params = {name: str(value) for name, value in (await _sent(request)).items()}
+        call = LoggedRequest.of(params, request.headers.get("User-Agent", ""))
+        self.log.append(call)
+        call.fault = self.faults.next(params.get("method", ""), params.get("user", ""), params)
+        delay = self.faults.latency + (self.faults.slow if call.fault == "slow" else 0)
+        if delay:
+            await asyncio.sleep(delay)
+        if params.get("format") != "json":
+            response = web.Response(status=400, text=_XML, content_type="text/xml")
+        else:
+            response = self._response(request, params, call)
+        if call.fault == "drop" and request.transport:
+            request.transport.close()
+            return response
+        call.status = response.status
+        return response
+
+    def _response(self, request: web.Request, params: Mapping[str, str], call: LoggedRequest) -> web.Response:
+        if call.fault == "truncated":
+            plain = self._body(params).plain
+            return web.Response(body=plain[: len(plain) // 2], headers={"Content-Type": JSON_TYPE})
+        if call.fault == "wrong_user":
+            foreign = self._foreign(params)
+            if foreign:
+                return _negotiated(request, foreign)
+            call.fault = None  # there is nobody else
+        return self._instead(call.fault) or _negotiated(request, self._body(params))
+
+    def _instead(self, kind: str | None) -> web.Response | None:
+        """Give the answer of those kinds of fault that do not depend on the right answer."""
+        coded = error_of(kind or "")
+        if coded:
+            return _plain(error(*coded))
+        if kind == "false_404":
+            return _plain(error(6, 404, "User not found"))
+        if kind == "rate_limit":
+            wait = self.faults.retry_after
+            return _plain(error(29, 429), {} if wait is None else {"Retry-After": str(wait)})
+        if kind == "html_502":
+            return web.Response(status=502, text=_HTML, content_type="text/html")
+        if kind == "empty":
+            return web.Response(body=b"", headers={"Content-Type": JSON_TYPE})
+        return None
+
+    def _body(self, params: Mapping[str, str]) -> Body:
+        world, bodies = self._served
+
+        def make() -> Answer:
+            return answer(world, params, unwrap_single=self._unwrap_single)
+
+        key = params.get("api_key", "")
+        if not key or key.startswith(("invalid", "suspended")):
+            return Body(make())
+        return bodies.get(identity(params.get("method", ""), params.get("user", ""), params), make)
+
+    def _foreign(self, params: Mapping[str, str]) -> Body | None:
+        """Find somebody about whom the same call, or else its first page, has a right-shaped answer."""
+        asked = params.get("user", "").lower()
+        others = [user.name for user in islice(self.world.users.values(), 50) if user.name.lower() != asked]
+        for page in dict.fromkeys((params.get("page", "1"), "1")):
+            for name in others:
+                body = self._body({**params, "user": name, "page": page})
+                if body.status == 200:
+                    return body
+        return None
+
+    async def _show_log(self, _: web.Request) -> web.Response:
+        return web.json_response([call.as_json() for call in self.log])
+
+    async def _show_healthy(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+
+@contextmanager
+def serve(
+    world: World, faults: Faults | None = None, *, unwrap_single: bool = False, port: int = 0
+) -> Iterator[Sandbox]:
+    """Run a sandbox in a thread with an event loop of its own, for as long as the block lasts."""
+    sandbox = Sandbox(world, faults, unwrap_single=unwrap_single)
+    ready = threading.Event()
+    failure: list[BaseException] = []
+    ending: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def run() -> None:
+        end = asyncio.Event()
+        await sandbox.start(port=port)
+        ending.append((asyncio.get_running_loop(), end))
+        ready.set()
+        await end.wait()
+        await sandbox.stop()
+
+    def target() -> None:
+        try:
+            asyncio.run(run())
+        except BaseException as caught:  # noqa: BLE001 - raised again in the caller's thread
+            failure.append(caught)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=target, name="sandbox", daemon=True)
+    thread.start()
+    ready.wait()
+    try:
+        if not failure:
+            yield sandbox
+    finally:
+        for loop, end in ending:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(end.set)
+        thread.join(timeout=10)
+    if failure:
+        raise failure[0]
+
+
+async def _sent(request: web.Request) -> Mapping[str, object]:
+    if request.method != "POST":
+        return request.query
+    return {**request.query, **await request.post()}
+
+
+def _plain(said: Answer, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(
+        status=said.status, body=Body(said).plain, headers={"Content-Type": JSON_TYPE, **(headers or {})}
+    )
+
+
+def _negotiated(request: web.Request, body: Body) -> web.Response:
+    """Gzip what is worth it, from the kept bytes: aiohttp would compress a page anew for every call."""
+    headers = {"Content-Type": JSON_TYPE}
+    if body.is_large and "gzip" in request.headers.get("Accept-Encoding", ""):
+        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return web.Response(status=body.status, body=body.gzipped, headers=headers)
+    return web.Response(status=body.status, body=body.plain, headers=headers)

@@ -1,0 +1,101 @@
+"""Every knob, with its default, its unit and who uses it.
+
+The names under "ours" are read from the environment and from ``.env`` beside scrapy.cfg; ``-s NAME=value`` wins over
+both. Secrets (``LASTFM_API_KEY``) are no settings: :func:`lastfm_crawl.config.secret` reads them from the environment
+where they are needed, so that no log, record or ``scrapy settings`` can show them.
+"""
+
+import os
+from pathlib import Path
+
+from dotenv import load_dotenv
+from scrapy.utils.conf import closest_scrapy_cfg
+
+load_dotenv(Path(closest_scrapy_cfg()).parent / ".env")
+
+BOT_NAME = "lastfm_crawl"
+SPIDER_MODULES = ["lastfm_crawl.spiders"]
+NEWSPIDER_MODULE = "lastfm_crawl.spiders"
+COMMANDS_MODULE = "lastfm_crawl.commands"
+ADDONS = {"lastfm_crawl.config.ProjectAddon": 0}  # what some of these settings mean for others
+
+# --- ours ---------------------------------------------------------------------------------------------------------
+
+# Base URL of the API, or of any stand-in. Used by the spiders and the signing handler.
+LASTFM_API_URL = os.environ.get("LASTFM_API_URL", "https://ws.audioscrobbler.com/2.0/")
+# Mail address or URL put into the User-Agent, so that a service can reach whoever crawls it.
+CONTACT = os.environ.get("CONTACT")
+# Folder of the embedded defaults. Used wherever one of the next two is not set.
+DATA_DIR = os.environ.get("DATA_DIR", "data")
+# The response store: a path or file:// URL; default {DATA_DIR}/store. Used by httpcache and the run record.
+RESPONSE_STORE = os.environ.get("RESPONSE_STORE")
+# The warehouse: any libpq URL; default an embedded PostgreSQL in {DATA_DIR}/postgres.
+DATABASE_URL = os.environ.get("DATABASE_URL")
+# POSTed one JSON object when a run stops on a critical fault. Used by the alert extension.
+ALERT_WEBHOOK = os.environ.get("ALERT_WEBHOOK")
+# Seconds: the first pause after a transient error, doubled at every further one up to the second figure; the real
+# pause is a random part of it ("full jitter"). Used by the error middleware.
+BACKOFF_FIRST = 1.0
+BACKOFF_MAX = 60.0
+# Seconds between two plain progress lines where there is no terminal; also between two writes of state/progress.json.
+PROGRESS_INTERVAL = 60.0
+
+# --- pace ---------------------------------------------------------------------------------------------------------
+
+DOWNLOAD_DELAY = 1.0  # seconds; 0 = unpaced, but ws.audioscrobbler.com never gets more than 5 a second
+DOWNLOAD_DELAY_JITTER = 0  # default 0.5 sends some requests after half the delay
+CONCURRENT_REQUESTS = 4  # a graceful stop takes about this x the delay
+CONCURRENT_REQUESTS_PER_DOMAIN = 64  # the total above is the limit
+DOWNLOAD_TIMEOUT = 60  # seconds
+AUTOTHROTTLE_ENABLED = True  # a slow answer slows us down, too
+AUTOTHROTTLE_START_DELAY = 1.0  # default 5.0, also for every slot that is made again
+ROBOTSTXT_OBEY = False  # an API has none to obey; spiders of pages set it to True
+
+# --- the way of a response ----------------------------------------------------------------------------------------
+
+DOWNLOAD_HANDLERS = {
+    "http": "lastfm_crawl.downloader.handler.SigningHandler",
+    "https": "lastfm_crawl.downloader.handler.SigningHandler",
+}
+# Answers travel from 950 to 900: decoded, then judged, then stored, and only then used.
+DOWNLOADER_MIDDLEWARES = {
+    "lastfm_crawl.httpcache.middleware.AsyncHttpCacheMiddleware": 900,
+    "lastfm_crawl.downloader.errors.ErrorMiddleware": 920,
+    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 950,
+    "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,  # ours does not stop the event loop
+    "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,  # the error middleware alone decides
+    "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,  # a Location may repeat the key
+    "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
+    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,  # an API has no links
+}
+SPIDER_MIDDLEWARES = {
+    "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,  # "no such user" is a result
+    "scrapy.spidermiddlewares.depth.DepthMiddleware": None,  # depth here is friendships, not requests
+}
+ITEM_PIPELINES = {
+    "lastfm_crawl.pipelines.validate.ValidatePipeline": 100,
+    "lastfm_crawl.pipelines.deduplicate.DeduplicatePipeline": 200,
+    "lastfm_crawl.pipelines.load.LoadPipeline": 800,
+}
+EXTENSIONS = {
+    "lastfm_crawl.extensions.run_record.RunRecord": 100,
+    "lastfm_crawl.extensions.progress.Progress": 200,
+    "lastfm_crawl.extensions.alerts.Alerts": 300,
+    "scrapy.extensions.logstats.LogStats": None,  # counts stored answers as traffic; Progress does not
+}
+HTTPCACHE_ENABLED = True
+HTTPCACHE_IGNORE_MISSING = False  # True: offline, from the store alone
+
+# --- Scrapy, tuned ------------------------------------------------------------------------------------------------
+
+CONCURRENT_ITEMS = 1  # an answer is one item: Scrapy's parallel map over 100 costs more than it brings
+WARN_ON_GENERATOR_RETURN_VALUE = False
+LOG_LEVEL = "INFO"
+LOG_FORMATTER = "lastfm_crawl.extensions.log_format.ShortLogFormatter"
+SCHEDULER_DEBUG = True  # says when a request cannot be kept in a JOBDIR
+COOKIES_ENABLED = False
+REFERER_ENABLED = False
+TELNETCONSOLE_ENABLED = False
+REMOTE_CONTROL_ENABLED = False  # on by default since 2.19: a server that runs posted Python beside an API key
+DOWNLOAD_VERIFY_CERTIFICATES = True  # off by default, and a key travels
+FEED_EXPORT_ENCODING = "utf-8"

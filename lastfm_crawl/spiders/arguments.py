@@ -1,0 +1,108 @@
+"""Spider arguments: what each may be, checked before the first request, with one line for what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lastfm_crawl.items import user_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class ArgumentError(ValueError):
+    """A spider argument that cannot be meant: one line that names it and says what it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument: how its text is read (ValueError says what it should be), and its default or that it has none."""
+
+    read: Callable[[str], Any]
+    default: Any = None
+    required: bool = False
+
+
+def read_arguments(spider: str, known: Mapping[str, Argument], given: Mapping[str, str]) -> dict[str, Any]:
+    """The values of all *known* arguments. Raises :class:`ArgumentError`.
+
+    Names that begin with an underscore are Scrapyd's own (``_job``) and pass.
+    """
+    for name in given:
+        if name not in known and not name.startswith("_"):
+            raise ArgumentError(f"{spider} takes no argument {name!r}; it takes {', '.join(sorted(known))}")
+    values = {}
+    for name, argument in known.items():
+        if name not in given:
+            if argument.required:
+                raise ArgumentError(f"{spider} needs -a {name}=…")
+            values[name] = argument.default
+            continue
+        try:
+            values[name] = argument.read(given[name])
+        except ValueError as exc:
+            raise ArgumentError(f"{spider}: {name}={given[name]!r} is wrong: {exc}") from None
+    return values
+
+
+def names(text: str) -> list[str]:
+    """User names from ``a,b,c`` or ``@file`` (one a line); each once, whatever its case, in order."""
+    if text.startswith("@"):
+        try:
+            parts = Path(text[1:]).read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ValueError(f"the file cannot be read ({getattr(exc, 'strerror', None) or exc})") from None
+    else:
+        parts = text.split(",")
+    found = {user_key(part): part for name in reversed(parts) if (part := name.strip())}
+    if not found:
+        raise ValueError("it names no user")
+    for name in found.values():
+        if any(ord(char) < 32 for char in name) or len(name) > 250:
+            raise ValueError(f"{name[:40]!r} is no user name")
+    return list(found.values())[::-1]
+
+
+def count(text: str) -> int:
+    """A whole number from 1."""
+    if not text.strip().isdecimal() or not 0 < int(text) < 2**31:
+        raise ValueError("it must be a whole number from 1")
+    return int(text)
+
+
+def depth(text: str) -> int:
+    """A whole number from 0."""
+    if not text.strip().isdecimal() or int(text) >= 2**31:
+        raise ValueError("it must be a whole number from 0")
+    return int(text)
+
+
+def days(text: str) -> float:
+    """A number of days, as seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 100_000:
+        raise ValueError("it must be a number of days")
+    return value * 86_400
+
+
+def switch(text: str) -> bool:
+    """1 or 0."""
+    if text not in {"0", "1"}:
+        raise ValueError("it must be 0 or 1")
+    return text == "1"
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of *choices*."""
+
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"it must be one of {', '.join(choices)}")
+        return text
+
+    return read

@@ -1,0 +1,350 @@
+"""Pages into PostgreSQL: rows and the record that they were fetched, in one transaction, through COPY and set SQL.
+
+Loading is idempotent and newest-wins: an answer replaces what an older answer to the same question brought, and
+never what a newer one did, so the order of loading does not matter to the result.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from lastfm_crawl.items import (
+    Admissions,
+    FriendsPage,
+    Page,
+    Profile,
+    ProfilePage,
+    TopArtistsPage,
+    UserMark,
+    user_key,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import psycopg
+
+#: Names whose ids are kept in memory; beyond that the oldest half is forgotten (and looked up again when needed).
+MAX_IDS = 250_000
+
+_STAGING = """
+CREATE TEMP TABLE IF NOT EXISTS stage_users (
+    key text COLLATE "C", name text, realname text, country text, url text, playcount bigint,
+    registered_at timestamptz, profile_at timestamptz) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS stage_fetches (LIKE fetches) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS stage_friendships (LIKE friendships) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS stage_charts (
+    user_id integer, period chart_period, first integer, last integer) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS stage_user_artists (LIKE user_artists) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS stage_marks (
+    user_id integer, method text, status text, detail text, at timestamptz) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS stage_members (
+    user_id integer, seed_id integer, depth integer, at timestamptz) ON COMMIT DELETE ROWS;
+"""
+
+_ADD_USERS = """
+INSERT INTO users (key, name)
+SELECT s.key, s.name FROM stage_users s
+WHERE NOT EXISTS (SELECT FROM users u WHERE u.key = s.key)
+ORDER BY s.key  -- two loaders that add the same users then wait for each other instead of deadlocking
+ON CONFLICT (key) DO NOTHING
+"""
+_UPDATE_PROFILES = """
+UPDATE users u
+SET name = s.name, realname = s.realname, country = s.country, url = s.url, playcount = s.playcount,
+    registered_at = s.registered_at, profile_at = s.profile_at
+FROM stage_users s
+WHERE u.key = s.key AND s.profile_at IS NOT NULL
+  AND (u.profile_at IS NULL
+       OR (s.profile_at, coalesce(s.playcount, 0)) > (u.profile_at, coalesce(u.playcount, 0)))
+"""
+_FORGET_STALE = """
+DELETE FROM stage_fetches s USING fetches f
+WHERE (f.user_id, f.method, f.params, f.page) = (s.user_id, s.method, s.params, s.page)
+  AND f.fetched_at > s.fetched_at
+RETURNING s.user_id, s.method, s.params, s.page
+"""
+_SAVE_FETCHES = """
+INSERT INTO fetches SELECT * FROM stage_fetches ORDER BY user_id, method, params, page
+ON CONFLICT (user_id, method, params, page) DO UPDATE
+SET pages = excluded.pages, total = excluded.total, received = excluded.received, stored = excluded.stored,
+    skipped = excluded.skipped, status = excluded.status, fetched_at = excluded.fetched_at
+"""
+_FORGET_LOST_PAGES = """
+DELETE FROM fetches f USING stage_fetches s
+WHERE (f.user_id, f.method, f.params) = (s.user_id, s.method, s.params)
+  AND f.page > greatest(s.pages, 1) AND f.fetched_at < s.fetched_at
+"""
+_REPLACE_FRIENDSHIPS = """
+DELETE FROM friendships f USING stage_fetches s
+WHERE s.method = 'user.getFriends' AND s.status = 'ok' AND f.user_id = s.user_id
+  AND (f.page = s.page OR f.page > greatest(s.pages, 1))
+"""
+_SAVE_FRIENDSHIPS = """
+INSERT INTO friendships
+SELECT DISTINCT ON (user_id, friend_id) * FROM stage_friendships ORDER BY user_id, friend_id, page, position
+ON CONFLICT (user_id, friend_id) DO UPDATE SET page = excluded.page, position = excluded.position
+WHERE (excluded.page, excluded.position) < (friendships.page, friendships.position)
+"""
+_REPLACE_USER_ARTISTS = """
+DELETE FROM user_artists ua USING stage_charts s
+WHERE ua.user_id = s.user_id AND ua.period = s.period AND ua.rank BETWEEN s.first AND s.last
+"""
+_SAVE_USER_ARTISTS = """
+INSERT INTO user_artists SELECT * FROM stage_user_artists ORDER BY user_id, artist_id
+ON CONFLICT (user_id, period, artist_id) DO UPDATE
+SET rank = excluded.rank, playcount = excluded.playcount, imported_at = excluded.imported_at
+"""
+# A mark counts unless something newer contradicts it: any answer contradicts "not found", the same method the others.
+_SAVE_MARKS = """
+UPDATE users u
+SET status = s.status, status_detail = s.detail, status_method = s.method, status_at = s.at
+FROM stage_marks s
+WHERE u.id = s.user_id AND (u.status_at IS NULL OR u.status_at <= s.at)
+  AND NOT EXISTS (SELECT FROM fetches f
+                  WHERE f.user_id = u.id AND f.status = 'ok' AND f.fetched_at > s.at
+                    AND (s.status = 'not_found' OR f.method = s.method))
+"""
+_CLEAR_MARKS = """
+UPDATE users u
+SET status = 'ok', status_detail = NULL, status_method = NULL, status_at = s.fetched_at
+FROM stage_fetches s
+WHERE u.id = s.user_id AND s.status = 'ok' AND u.status <> 'ok' AND u.status_at < s.fetched_at
+  AND (u.status = 'not_found' OR u.status_method = s.method)
+"""
+_SAVE_MEMBERS = """
+UPDATE users u
+SET discovered_at = least(u.discovered_at, s.at),
+    crawl_seed = CASE WHEN s.depth <= coalesce(u.crawl_depth, s.depth) THEN s.seed_id ELSE u.crawl_seed END,
+    crawl_depth = least(u.crawl_depth, s.depth)
+FROM stage_members s WHERE u.id = s.user_id
+"""
+_NUMBER_SEED = """
+UPDATE users SET seed_no = (SELECT coalesce(max(seed_no) + 1, 0) FROM users) WHERE id = %s AND seed_no IS NULL
+"""
+
+_LAST_RANK = 2**31 - 1
+
+
+class Ids:
+    """Ids by name, bounded; what an uncommitted transaction added counts only once it is committed."""
+
+    def __init__(self, limit: int = MAX_IDS) -> None:
+        self._limit = limit
+        self._known: dict[str, int] = {}
+        self._fresh: dict[str, int] = {}
+
+    def begin(self) -> None:
+        """A new transaction: forget what the last one added if it was not committed."""
+        self._fresh = {}
+
+    def add(self, pairs: Iterable[tuple[str, int]]) -> None:
+        """Ids that the current transaction sees."""
+        self._fresh.update(pairs)
+
+    def commit(self) -> None:
+        """The transaction is committed: its ids are good for all that follow."""
+        self._known.update(self._fresh)
+        self._fresh = {}
+        if len(self._known) > self._limit:
+            self._known = dict(list(self._known.items())[len(self._known) // 2 :])
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Those of *names* without a known id, each once, in order."""
+        return [n for n in dict.fromkeys(names) if n not in self._known and n not in self._fresh]
+
+    def __getitem__(self, name: str) -> int:
+        found = self._known.get(name)
+        return found if found is not None else self._fresh[name]
+
+
+class PostgresSink:
+    """Loads batches of pages. One per connection's user; call :meth:`committed` when the transaction is."""
+
+    def __init__(self) -> None:
+        self._users = Ids()
+        self._artists = Ids()
+
+    def load(self, connection: psycopg.Connection, items: Sequence[Page | Admissions]) -> None:
+        """Write *items*, in the transaction that *connection* is in. Raises psycopg.Error."""
+        self._users.begin()
+        self._artists.begin()
+        with connection.cursor() as cursor:
+            cursor.execute(_STAGING)
+            pages = self._newest(item for item in items if isinstance(item, Page))
+            admissions = [item for item in items if isinstance(item, Admissions)]
+            self._load_users(cursor, pages, admissions)
+            pages = self._load_fetches(cursor, pages)
+            self._load_friendships(cursor, [p for p in pages if isinstance(p, FriendsPage)])
+            self._load_user_artists(cursor, [p for p in pages if isinstance(p, TopArtistsPage)])
+            self._load_marks(cursor, pages)
+            self._load_members(cursor, admissions)
+
+    def committed(self) -> None:
+        """The transaction of the last :meth:`load` is committed."""
+        self._users.commit()
+        self._artists.commit()
+
+    @staticmethod
+    def _newest(pages: Iterable[Page]) -> list[Page]:
+        """Of several answers to one question the newest."""
+        newest: dict[tuple[str, str, str, int], Page] = {}
+        for page in pages:
+            question = (user_key(page.user), page.method, page.params, page.page)
+            if question not in newest or newest[question].fetched_at <= page.fetched_at:
+                newest[question] = page
+        return list(newest.values())
+
+    def _load_users(self, cursor: psycopg.Cursor, pages: Sequence[Page], admissions: Sequence[Admissions]) -> None:
+        """Add every user that is named, and keep the newest profile of each."""
+        profiles: dict[str, tuple[Profile, float]] = {}
+        names: dict[str, str] = {}
+        for page in pages:
+            names.setdefault(user_key(page.user), page.user)
+            for profile in _profiles(page):
+                key = user_key(profile.name)
+                known = profiles.get(key)
+                if known is None or (known[1], known[0].playcount or 0) < (
+                    page.fetched_at,
+                    profile.playcount or 0,
+                ):
+                    profiles[key] = (profile, page.fetched_at)
+        for member in (m for a in admissions for m in a.members):
+            names.setdefault(user_key(member.name), member.name)
+            if member.seed is not None:
+                names.setdefault(user_key(member.seed), member.seed)
+        unnamed = [n for n in self._users.missing(names) if n not in profiles]
+        if not profiles and not unnamed:
+            return
+        rows: list[tuple[Any, ...]] = [
+            (key, p.name, p.realname, p.country, p.url, p.playcount, _time(p.registered_at), _time(at))
+            for key, (p, at) in profiles.items()
+        ]
+        rows += [(key, names[key], None, None, None, None, None, None) for key in unnamed]
+        _copy(cursor, "stage_users", rows)
+        cursor.execute(_ADD_USERS)
+        cursor.execute(_UPDATE_PROFILES)
+        cursor.execute("SELECT u.key, u.id FROM stage_users s JOIN users u USING (key)")
+        self._users.add(cursor.fetchall())
+
+    def _load_fetches(self, cursor: psycopg.Cursor, pages: list[Page]) -> list[Page]:
+        """Record the answers; returns the pages that are not older than what is there already."""
+        if not pages:
+            return pages
+        _copy(cursor, "stage_fetches", [self._fetch_row(page) for page in pages])
+        cursor.execute(_FORGET_STALE)
+        stale = set(cursor.fetchall())
+        cursor.execute(_FORGET_LOST_PAGES)
+        cursor.execute(_SAVE_FETCHES)
+        return [p for p in pages if (self._users[user_key(p.user)], p.method, p.params, p.page) not in stale]
+
+    def _fetch_row(self, page: Page) -> tuple[Any, ...]:
+        skipped = sum(page.skipped.values())
+        status = page.status if isinstance(page, UserMark) else "ok"
+        return (
+            self._users[user_key(page.user)], page.method, page.params, page.page, page.pages, page.total,
+            page.received, page.received - skipped, json.dumps(dict(page.skipped)), status, _time(page.fetched_at),
+        )  # fmt: skip
+
+    def _load_friendships(self, cursor: psycopg.Cursor, pages: Sequence[FriendsPage]) -> None:
+        if not pages:
+            return
+        cursor.execute(_REPLACE_FRIENDSHIPS)
+        users = self._users
+        _copy_numbers(
+            cursor,
+            "stage_friendships",
+            (
+                f"{users[user_key(page.user)]}\t{users[user_key(friend.name)]}\t{page.page}\t{position}"
+                for page in pages
+                for position, friend in enumerate(page.friends)
+            ),
+        )
+        cursor.execute(_SAVE_FRIENDSHIPS)
+
+    def _load_user_artists(self, cursor: psycopg.Cursor, pages: Sequence[TopArtistsPage]) -> None:
+        if not pages:
+            return
+        self._resolve_artists(cursor, (artist.name for page in pages for artist in page.artists))
+        _copy(cursor, "stage_charts", [self._chart_row(page) for page in pages])
+        cursor.execute(_REPLACE_USER_ARTISTS)
+        _copy_numbers(cursor, "stage_user_artists", (row for page in pages for row in self._chart_rows(page)))
+        cursor.execute(_SAVE_USER_ARTISTS)
+
+    def _chart_row(self, page: TopArtistsPage) -> tuple[Any, ...]:
+        """Which ranks of the list *page* replaces; the last page replaces all that follow, too."""
+        ranks = [artist.rank for artist in page.artists]
+        last = _LAST_RANK if page.page >= page.pages else max(ranks, default=0)
+        return self._users[user_key(page.user)], page.period, min(ranks, default=1), last
+
+    def _chart_rows(self, page: TopArtistsPage) -> Iterable[str]:
+        user, ids = self._users[user_key(page.user)], self._artists
+        tail = f"{_time(page.fetched_at)}\t{page.period}"
+        return (f"{user}\t{ids[name]}\t{rank}\t{plays}\t{tail}" for rank, name, plays in page.artists)
+
+    def _resolve_artists(self, cursor: psycopg.Cursor, names: Iterable[str]) -> None:
+        """Know the id of each of *names*, adding those that are new."""
+        for statement in (
+            "SELECT name, id FROM artists WHERE name = ANY(%s)",
+            "INSERT INTO artists (name) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING RETURNING name, id",
+            "SELECT name, id FROM artists WHERE name = ANY(%s)",  # what another loader added in between
+        ):
+            missing = self._artists.missing(names)
+            if not missing:
+                return
+            cursor.execute(statement, [sorted(missing)])
+            self._artists.add(cursor.fetchall())
+            names = missing
+
+    def _load_marks(self, cursor: psycopg.Cursor, pages: Sequence[Page]) -> None:
+        marks = [
+            (self._users[user_key(p.user)], p.method, p.status, p.detail, _time(p.fetched_at))
+            for p in pages
+            if isinstance(p, UserMark)
+        ]
+        if marks:
+            _copy(cursor, "stage_marks", marks)
+            cursor.execute(_SAVE_MARKS)
+        if len(marks) < len(pages):
+            cursor.execute(_CLEAR_MARKS)
+
+    def _load_members(self, cursor: psycopg.Cursor, admissions: Sequence[Admissions]) -> None:
+        # Of several admissions of one user in a batch the last one counts: ways from a seed only get shorter.
+        members = {user_key(m.name): m for a in admissions for m in a.members}
+        if not members:
+            return
+        rows = [
+            (self._users[key], m.seed and self._users[user_key(m.seed)], m.depth, _time(m.discovered_at))
+            for key, m in members.items()
+        ]
+        _copy(cursor, "stage_members", rows)
+        cursor.execute(_SAVE_MEMBERS)
+        for user, _, depth, _ in rows:
+            if depth == 0:
+                cursor.execute(_NUMBER_SEED, [user])
+
+
+def _profiles(page: Page) -> Sequence[Profile]:
+    if isinstance(page, FriendsPage):
+        return page.friends
+    return (page.profile,) if isinstance(page, ProfilePage) else ()
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _copy(cursor: psycopg.Cursor, table: str, rows: Iterable[Sequence[Any]]) -> None:
+    """COPY rows of any values."""
+    with cursor.copy(f"COPY {table} FROM STDIN") as copy:  # a constant of this module
+        for row in rows:
+            copy.write_row(row)
+
+
+def _copy_numbers(cursor: psycopg.Cursor, table: str, lines: Iterable[str]) -> None:
+    """COPY lines in PostgreSQL's text format that need no escaping: three times as fast as row by row."""
+    text = "\n".join(lines)
+    with cursor.copy(f"COPY {table} FROM STDIN") as copy:
+        copy.write(text)
