@@ -1,7 +1,7 @@
 """What flows from the spiders to the warehouse: one frozen object per page of an API, never one per row.
 
 Times are seconds since 1970 (UTC) of the stored answer, never the clock of the load. User names come in the
-answer's own case; :func:`user_key` folds them for comparison. Rows are named tuples: a page holds up to 1,000.
+answer's own case; :func:`user_key` folds them for comparison. A page holds up to 1,000 rows.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 def user_key(name: str) -> str:
@@ -27,14 +27,6 @@ class Profile(NamedTuple):
     url: str | None = None
     playcount: int | None = None
     registered_at: int | None = None
-
-
-class RankedArtist(NamedTuple):
-    """One row of a top-artists list; the rank counts from 1 over all pages."""
-
-    rank: int
-    name: str
-    playcount: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +68,20 @@ class FriendsPage(Page):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TopArtistsPage(Page):
-    """A page of user.getTopArtists for one period."""
+    """A page of user.getTopArtists for one period, by columns: a thousand rows are three sequences.
+
+    Most of what a crawl does is to pass such pages on; an object a row would be most of the time that this takes.
+    Ranks count from 1 over all pages of the list.
+    """
 
     period: str
-    artists: tuple[RankedArtist, ...] = ()
+    ranks: Sequence[int] = ()
+    names: Sequence[str] = ()
+    playcounts: Sequence[int] = ()
+
+    def rows(self) -> list[tuple[int, str, int]]:
+        """(rank, name, playcount) of each row."""
+        return list(zip(self.ranks, self.names, self.playcounts, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

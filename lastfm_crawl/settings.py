@@ -67,10 +67,13 @@ DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,  # a Location may repeat the key
     "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,  # an API has no links
+    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,  # keys are the signing handler's business
 }
 SPIDER_MIDDLEWARES = {
     "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,  # "no such user" is a result
     "scrapy.spidermiddlewares.depth.DepthMiddleware": None,  # depth here is friendships, not requests
+    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,  # our URLs are as long as we make them
+    "scrapy.spidermiddlewares.metacopy.MetaCopyDetectionMiddleware": None,  # we make each meta ourselves
 }
 ITEM_PIPELINES = {
     "lastfm_crawl.pipelines.validate.ValidatePipeline": 100,
@@ -90,6 +93,7 @@ HTTPCACHE_IGNORE_MISSING = False  # True: offline, from the store alone
 
 CONCURRENT_ITEMS = 1  # an answer is one item: Scrapy's parallel map over 100 costs more than it brings
 WARN_ON_GENERATOR_RETURN_VALUE = False
+DOWNLOADER_STATS = False  # five counters a request that count stored answers as traffic; lastfm_crawl/asked does not
 LOG_LEVEL = "INFO"
 LOG_FORMATTER = "lastfm_crawl.extensions.log_format.ShortLogFormatter"
 SCHEDULER_DEBUG = True  # says when a request cannot be kept in a JOBDIR

@@ -58,7 +58,16 @@ class SigningHandler(BaseDownloadHandler):
             # Outside the except block, so that the original is not its context, either.
             raise failure
         request.meta["answered_at"] = round(time.time(), 6)
-        return response.replace(url=request.url, request=None)
+        # Not response.replace(): it decodes the whole body to find an encoding that nobody asked for.
+        return type(response)(
+            request.url,
+            status=response.status,
+            headers=response.headers,
+            body=response.body,
+            flags=response.flags,
+            ip_address=response.ip_address,
+            protocol=response.protocol,
+        )
 
     async def close(self) -> None:
         """Close the inner handler."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FLOORS = {"ws.audioscrobbler.com": 0.2}
 #: Seconds: what a first rate limit adds to every gap, and the most that repeated ones add.
 FIRST_PENALTY = 1.0
-MAX_PENALTY = 60.0
+MAX_PENALTY = 8.0
 #: Good answers after which a penalty is over.
 RECOVERY = 20
 # Two requests that leave a delay apart may arrive a little closer when the first had to connect.

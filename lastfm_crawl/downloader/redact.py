@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from urllib.parse import quote_plus
 
 from lastfm_crawl.config import SECRETS, secret
@@ -10,10 +11,14 @@ from lastfm_crawl.config import SECRETS, secret
 MASK = "***"
 
 
-def _forms() -> list[str]:
+def _forms() -> tuple[str, ...]:
     """Each secret as it is and as it looks in a URL."""
-    values = [value for name in SECRETS if (value := secret(name))]
-    return list(dict.fromkeys([*values, *map(quote_plus, values)]))
+    return _spelt(tuple(value for name in SECRETS if (value := secret(name))))
+
+
+@cache
+def _spelt(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*values, *map(quote_plus, values)]))
 
 
 def redact(text: str) -> str:

@@ -91,6 +91,7 @@ class RunRecord:
             return
         self._ticking.cancel()
         finished = datetime.now(UTC)
+        stats["seconds"] = (finished - self._started).total_seconds()
         self._record |= {
             "finished_at": _stamp(finished),
             "finish_reason": reason,

@@ -142,7 +142,7 @@ def decode(blob: bytes) -> Envelope:
         )
     except CorruptEnvelopeError:
         raise
-    except (OSError, EOFError, ValueError, igzip_lib.IsalError) as exc:
+    except (OSError, EOFError, ValueError, igzip_lib.IsalError) as exc:  # type: ignore[misc]  # its stub says function
         raise CorruptEnvelopeError(f"{type(exc).__name__}: {exc}") from exc
 
 

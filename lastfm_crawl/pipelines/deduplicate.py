@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lastfm_crawl.items import FriendsPage, TopArtistsPage, user_key
+from lastfm_crawl.items import FriendsPage, Page, TopArtistsPage, user_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Sequence
 
 
 class DeduplicatePipeline:
@@ -18,21 +17,29 @@ class DeduplicatePipeline:
     @staticmethod
     def process_item(item: Any) -> Any:
         """The same page, or a copy without repeated rows, which ``skipped`` counts."""
-        if isinstance(item, TopArtistsPage):
-            artists, repeats = _first_of_each(item.artists, lambda artist: artist.name)
-            return replace(item, artists=artists, skipped=_with(item.skipped, repeats)) if repeats else item
-        if isinstance(item, FriendsPage):
-            friends, repeats = _first_of_each(item.friends, lambda friend: user_key(friend.name))
-            return replace(item, friends=friends, skipped=_with(item.skipped, repeats)) if repeats else item
+        if isinstance(item, TopArtistsPage) and (first := _first_of_each(item.names)):
+            return replace(
+                item,
+                ranks=[item.ranks[i] for i in first],
+                names=[item.names[i] for i in first],
+                playcounts=[item.playcounts[i] for i in first],
+                skipped=_with_repeated(item, len(item.names) - len(first)),
+            )
+        if isinstance(item, FriendsPage) and (first := _first_of_each([user_key(f.name) for f in item.friends])):
+            friends = tuple(item.friends[i] for i in first)
+            return replace(item, friends=friends, skipped=_with_repeated(item, len(item.friends) - len(first)))
         return item
 
 
-def _first_of_each(rows: Sequence[Any], key: Callable[[Any], Hashable]) -> tuple[tuple[Any, ...], int]:
-    first: dict[Hashable, Any] = {}
-    for row in rows:
-        first.setdefault(key(row), row)
-    return tuple(first.values()), len(rows) - len(first)
+def _first_of_each(names: Sequence[str]) -> list[int] | None:
+    """Where each name stands first; None when no name stands twice, as is nearly always so."""
+    if len(set(names)) == len(names):
+        return None
+    first: dict[str, int] = {}
+    for place, name in enumerate(names):
+        first.setdefault(name, place)
+    return list(first.values())
 
 
-def _with(skipped: Any, repeats: int) -> dict[str, int]:
-    return dict(Counter(skipped) + Counter({"repeated": repeats}))
+def _with_repeated(page: Page, count: int) -> dict[str, int]:
+    return {**page.skipped, "repeated": count}

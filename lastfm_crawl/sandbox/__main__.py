@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .faults import Faults
-from .server import Sandbox
-from .world import demo_world, hetrec_world
+from lastfm_crawl.sandbox.faults import Faults
+from lastfm_crawl.sandbox.server import Sandbox
+from lastfm_crawl.sandbox.world import demo_world, hetrec_world
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote_plus
 
-from .model import Loved, Scrobble, TrackPlays, User, World, duration_of, mbid_of
+from lastfm_crawl.sandbox.model import Loved, Scrobble, TrackPlays, User, World, duration_of, mbid_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

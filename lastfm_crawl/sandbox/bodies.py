@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .answers import Answer
+    from lastfm_crawl.sandbox.answers import Answer
 
 GZIP_FROM = 1024  # bytes; below, the headers cost more than gzip saves
 

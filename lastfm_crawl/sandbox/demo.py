@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from .model import ArtistPlays, Computed, Loved, TrackPlays, User, World
+from lastfm_crawl.sandbox.model import ArtistPlays, Computed, Loved, TrackPlays, User, World
 
 CATALOGUE = Path(__file__).with_name("world.json")
 # One word a line would be a page.

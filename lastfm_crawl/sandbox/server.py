@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from .answers import Answer, answer, error
-from .bodies import Bodies, Body
-from .faults import Faults, error_of, identity
-from .log import LoggedRequest
+from lastfm_crawl.sandbox.answers import Answer, answer, error
+from lastfm_crawl.sandbox.bodies import Bodies, Body
+from lastfm_crawl.sandbox.faults import Faults, error_of, identity
+from lastfm_crawl.sandbox.log import LoggedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .model import World
+    from lastfm_crawl.sandbox.model import World
 
 JSON_TYPE = "application/json; charset=utf-8"
 _HTML = (

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
-from .demo import demo_world
-from .model import ArtistPlays, Computed, Loved, Scrobble, TrackPlays, User, World
+from lastfm_crawl.sandbox.demo import demo_world
+from lastfm_crawl.sandbox.model import ArtistPlays, Computed, Loved, Scrobble, TrackPlays, User, World
 
 if TYPE_CHECKING:
     from pathlib import Path

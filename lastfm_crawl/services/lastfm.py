@@ -21,14 +21,13 @@ from lastfm_crawl.items import (
     Page,
     Profile,
     ProfilePage,
-    RankedArtist,
     TopArtistsPage,
     UserMark,
     user_key,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 PERIODS = ("overall", "7day", "1month", "3month", "6month", "12month")
 #: Rows a page of a top list may have (more: HTTP 400, error 6 ``limit param out of bounds (1-1000)``).
@@ -351,12 +350,19 @@ def _read_top_artists(call: Call, answer: _Answer) -> TopArtistsPage | None:
     listing = answer.topartists
     rows = as_list(listing.artist)
     params = dict(call.params)
-    first = (call.page - 1) * int(params["limit"]) + 1
-    artists = tuple(
-        RankedArtist((row.attr and row.attr.rank) or position, row.name or "", row.playcount or 0)
-        for position, row in enumerate(rows, first)
+    return TopArtistsPage(
+        **_list_fields(call, _paging(listing), len(rows)),
+        period=params["period"],
+        ranks=_ranks(rows, (call.page - 1) * int(params["limit"]) + 1),
+        names=[row.name or "" for row in rows],
+        playcounts=[row.playcount or 0 for row in rows],
     )
-    return TopArtistsPage(**_list_fields(call, _paging(listing), len(rows)), period=params["period"], artists=artists)
+
+
+def _ranks(rows: list[_Artist], first: int) -> Sequence[int]:
+    """The ranks that the rows say, or their places in the list when one of them says none."""
+    ranks = [row.attr.rank for row in rows if row.attr is not None and row.attr.rank is not None]
+    return ranks if len(ranks) == len(rows) else range(first, first + len(rows))
 
 
 _READERS: dict[str, Callable[[Call, _Answer], Page | None]] = {

@@ -36,8 +36,8 @@ CREATE TEMP TABLE IF NOT EXISTS stage_users (
 CREATE TEMP TABLE IF NOT EXISTS stage_fetches (LIKE fetches) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_friendships (LIKE friendships) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_charts (
-    user_id integer, period chart_period, first integer, last integer) ON COMMIT DELETE ROWS;
-CREATE TEMP TABLE IF NOT EXISTS stage_user_artists (LIKE user_artists) ON COMMIT DELETE ROWS;
+    user_id integer, period chart_period, at timestamptz, first integer, last integer,
+    artists integer[], ranks integer[], playcounts integer[]) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_marks (
     user_id integer, method text, status text, detail text, at timestamptz) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_members (
@@ -88,14 +88,19 @@ SELECT DISTINCT ON (user_id, friend_id) * FROM stage_friendships ORDER BY user_i
 ON CONFLICT (user_id, friend_id) DO UPDATE SET page = excluded.page, position = excluded.position
 WHERE (excluded.page, excluded.position) < (friendships.page, friendships.position)
 """
+# The ranks that the page has, and the artists that stood elsewhere in an older list: then nothing is left to conflict
+# with, and a plain INSERT takes half the time of one with ON CONFLICT.
 _REPLACE_USER_ARTISTS = """
 DELETE FROM user_artists ua USING stage_charts s
-WHERE ua.user_id = s.user_id AND ua.period = s.period AND ua.rank BETWEEN s.first AND s.last
+WHERE ua.user_id = s.user_id AND ua.period = s.period
+  AND (ua.rank BETWEEN s.first AND s.last OR ua.artist_id = ANY(s.artists))
 """
 _SAVE_USER_ARTISTS = """
-INSERT INTO user_artists SELECT * FROM stage_user_artists ORDER BY user_id, artist_id
-ON CONFLICT (user_id, period, artist_id) DO UPDATE
-SET rank = excluded.rank, playcount = excluded.playcount, imported_at = excluded.imported_at
+INSERT INTO user_artists (user_id, artist_id, rank, playcount, imported_at, period)
+SELECT DISTINCT ON (s.user_id, s.period, a.artist_id)
+       s.user_id, a.artist_id, a.rank, a.playcount, s.at, s.period
+FROM stage_charts s, unnest(s.artists, s.ranks, s.playcounts) AS a (artist_id, rank, playcount)
+ORDER BY s.user_id, s.period, a.artist_id, s.at DESC, a.rank
 """
 # A mark counts unless something newer contradicts it: any answer contradicts "not found", the same method the others.
 _SAVE_MARKS = """
@@ -129,35 +134,41 @@ _LAST_RANK = 2**31 - 1
 
 
 class Ids:
-    """Ids by name, bounded; what an uncommitted transaction added counts only once it is committed."""
+    """Ids by name, bounded; what an uncommitted transaction added is forgotten again."""
 
     def __init__(self, limit: int = MAX_IDS) -> None:
         self._limit = limit
-        self._known: dict[str, int] = {}
-        self._fresh: dict[str, int] = {}
+        self._ids: dict[str, int] = {}
+        self._uncommitted: list[str] = []
 
     def begin(self) -> None:
-        """A new transaction: forget what the last one added if it was not committed."""
-        self._fresh = {}
+        """A new transaction: forget what the last one added, unless it was committed."""
+        for name in self._uncommitted:
+            self._ids.pop(name, None)
+        self._uncommitted = []
 
     def add(self, pairs: Iterable[tuple[str, int]]) -> None:
         """Ids that the current transaction sees."""
-        self._fresh.update(pairs)
+        fresh = dict(pairs)
+        self._uncommitted += fresh
+        self._ids |= fresh
 
     def commit(self) -> None:
         """The transaction is committed: its ids are good for all that follow."""
-        self._known.update(self._fresh)
-        self._fresh = {}
-        if len(self._known) > self._limit:
-            self._known = dict(list(self._known.items())[len(self._known) // 2 :])
+        self._uncommitted = []
+        if len(self._ids) > self._limit:
+            self._ids = dict(list(self._ids.items())[len(self._ids) // 2 :])
 
     def missing(self, names: Iterable[str]) -> list[str]:
-        """Those of *names* without a known id, each once, in order."""
-        return [n for n in dict.fromkeys(names) if n not in self._known and n not in self._fresh]
+        """Those of *names* without a known id, each once, sorted."""
+        return sorted(set(names).difference(self._ids))
+
+    def of(self, names: Iterable[str]) -> list[int]:
+        """The ids of *names*, all of them known."""
+        return list(map(self._ids.__getitem__, names))
 
     def __getitem__(self, name: str) -> int:
-        found = self._known.get(name)
-        return found if found is not None else self._fresh[name]
+        return self._ids[name]
 
 
 class PostgresSink:
@@ -267,22 +278,21 @@ class PostgresSink:
     def _load_user_artists(self, cursor: psycopg.Cursor, pages: Sequence[TopArtistsPage]) -> None:
         if not pages:
             return
-        self._resolve_artists(cursor, (artist.name for page in pages for artist in page.artists))
+        self._resolve_artists(cursor, (name for page in pages for name in page.names))
         _copy(cursor, "stage_charts", [self._chart_row(page) for page in pages])
         cursor.execute(_REPLACE_USER_ARTISTS)
-        _copy_numbers(cursor, "stage_user_artists", (row for page in pages for row in self._chart_rows(page)))
         cursor.execute(_SAVE_USER_ARTISTS)
 
     def _chart_row(self, page: TopArtistsPage) -> tuple[Any, ...]:
-        """Which ranks of the list *page* replaces; the last page replaces all that follow, too."""
-        ranks = [artist.rank for artist in page.artists]
-        last = _LAST_RANK if page.page >= page.pages else max(ranks, default=0)
-        return self._users[user_key(page.user)], page.period, min(ranks, default=1), last
+        """A page as one row of arrays, a third of the time of COPY row by row, and the ranks that it replaces.
 
-    def _chart_rows(self, page: TopArtistsPage) -> Iterable[str]:
-        user, ids = self._users[user_key(page.user)], self._artists
-        tail = f"{_time(page.fetched_at)}\t{page.period}"
-        return (f"{user}\t{ids[name]}\t{rank}\t{plays}\t{tail}" for rank, name, plays in page.artists)
+        The last page replaces all ranks that follow, too.
+        """
+        last = _LAST_RANK if page.page >= page.pages else max(page.ranks, default=0)
+        return (
+            self._users[user_key(page.user)], page.period, _time(page.fetched_at), min(page.ranks, default=1), last,
+            _array(self._artists.of(page.names)), _array(page.ranks), _array(page.playcounts),
+        )  # fmt: skip
 
     def _resolve_artists(self, cursor: psycopg.Cursor, names: Iterable[str]) -> None:
         """Know the id of each of *names*, adding those that are new."""
@@ -294,7 +304,7 @@ class PostgresSink:
             missing = self._artists.missing(names)
             if not missing:
                 return
-            cursor.execute(statement, [sorted(missing)])
+            cursor.execute(statement, [missing])
             self._artists.add(cursor.fetchall())
             names = missing
 
@@ -348,3 +358,8 @@ def _copy_numbers(cursor: psycopg.Cursor, table: str, lines: Iterable[str]) -> N
     text = "\n".join(lines)
     with cursor.copy(f"COPY {table} FROM STDIN") as copy:
         copy.write(text)
+
+
+def _array(numbers: Iterable[int]) -> str:
+    """Numbers as PostgreSQL writes an array."""
+    return str(list(numbers)).replace("[", "{").replace("]", "}")

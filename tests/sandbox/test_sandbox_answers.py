@@ -14,9 +14,7 @@ from lastfm_crawl.sandbox.answers import answer
 from lastfm_crawl.sandbox.model import Loved, Scrobble, TrackPlays, User, World
 
 CHECKOUT = Path(__file__).parents[2]
-RECORDED = (
-    Path(os.environ.get("SHARED_DATA", CHECKOUT.parent / "shared" / "data")) / "lastfm" / "docs_examples"
-)
+RECORDED = Path(os.environ.get("SHARED_DATA", CHECKOUT.parent / "shared" / "data")) / "lastfm" / "docs_examples"
 IMAGE = "https://lastfm.freetls.fastly.net/i/u/{}/2a96cbd8b46e442fc41c2b86b821562f.png"
 PLACEHOLDER = [
     {"size": "small", "#text": IMAGE.format("34s")},
@@ -39,9 +37,7 @@ def make_world() -> World:
     world = World.of({"RJ": friends, "solo": ["RJ"]}, {"RJ": [("Queen", 70), ("Joy Division", 40)]})
     users = {
         **world.users,
-        "rj": User(
-            "RJ", "Richard Jones ", "United Kingdom", 149018, 1037793040, type="alum", subscriber=True
-        ),
+        "rj": User("RJ", "Richard Jones ", "United Kingdom", 149018, 1037793040, type="alum", subscriber=True),
         "test user": User("Test User", playcount=4, registered=1603189685, avatar="ab" * 16),
         "gone": User("gone", status="deleted"),
         "hidden": User("hidden", status="private"),
@@ -49,9 +45,7 @@ def make_world() -> World:
     return replace(
         world,
         users=users,
-        tracks={
-            "RJ": [TrackPlays("Joy Division", "Love Will Tear Us Apart", 40), TrackPlays("Queen", "X", 9)]
-        },
+        tracks={"RJ": [TrackPlays("Joy Division", "Love Will Tear Us Apart", 40), TrackPlays("Queen", "X", 9)]},
         loved={"RJ": [Loved("The Backseat Lovers", "Davy Crochet", 1603112664)]},
         scrobbles={"RJ": PLAYS, "hidden": PLAYS},
         playing={"solo": Scrobble("Alice", "Hall of Fame")},
@@ -251,9 +245,7 @@ def test_from_is_inclusive_and_to_exclusive() -> None:
     assert body["@attr"]["total"] == "2"
 
 
-@pytest.mark.parametrize(
-    ("window", "total"), [({"from": "0"}, "5"), ({"to": "0"}, "5"), ({"from": "1"}, "4")]
-)
+@pytest.mark.parametrize(("window", "total"), [({"from": "0"}, "5"), ({"to": "0"}, "5"), ({"from": "1"}, "4")])
 def test_a_bound_of_zero_is_no_bound(window: dict[str, str], total: str) -> None:
     assert ask("user.getRecentTracks", **window)["recenttracks"]["@attr"]["total"] == total
 
@@ -322,9 +314,7 @@ def skeleton(value: Any) -> Any:
     return type(value).__name__
 
 
-@pytest.mark.parametrize(
-    "method", ["Info", "Friends", "TopArtists", "TopTracks", "LovedTracks", "RecentTracks"]
-)
+@pytest.mark.parametrize("method", ["Info", "Friends", "TopArtists", "TopTracks", "LovedTracks", "RecentTracks"])
 def test_the_shape_is_the_recorded_one(method: str) -> None:
     file = RECORDED / f"user.get{method}.1.http200.json"
     if not file.is_file():
@@ -366,9 +356,7 @@ def test_a_user_without_friends_has_no_page() -> None:
 
 
 @pytest.mark.parametrize("user", ["nobody", "gone", "GONE"])
-@pytest.mark.parametrize(
-    "method", ["user.getInfo", "user.getFriends", "user.getTopArtists", "user.getRecentTracks"]
-)
+@pytest.mark.parametrize("method", ["user.getInfo", "user.getFriends", "user.getTopArtists", "user.getRecentTracks"])
 def test_unknown_and_deleted_users(method: str, user: str) -> None:
     assert refused(method, user=user) == (404, 6, "User not found")
 

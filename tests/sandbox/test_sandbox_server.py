@@ -267,9 +267,7 @@ async def test_calls_by_method_and_user(sandbox: Sandbox) -> None:
     await get(sandbox, "user.getInfo", "RJ")
     await get(sandbox, "user.getInfo", "x")
     await get(sandbox)
-    counts = [
-        len(sandbox.calls(*asked)) for asked in ((), ("user.getinfo",), ("user.getInfo", "rj"), (None, "RJ"))
-    ]
+    counts = [len(sandbox.calls(*asked)) for asked in ((), ("user.getinfo",), ("user.getInfo", "rj"), (None, "RJ"))]
     assert counts == [3, 2, 1, 2]
 
 
@@ -278,9 +276,7 @@ async def test_the_log_over_http_shows_no_key(sandbox: Sandbox) -> None:
     async with aiohttp.ClientSession() as session, session.get(f"{sandbox.root}/_sandbox/log") as response:
         text = await response.text()
     assert "secret" not in text
-    assert [(call["method"], call["status"], call["fault"]) for call in json.loads(text)] == [
-        (ARTISTS, 200, None)
-    ]
+    assert [(call["method"], call["status"], call["fault"]) for call in json.loads(text)] == [(ARTISTS, 200, None)]
 
 
 async def test_healthy(sandbox: Sandbox) -> None:

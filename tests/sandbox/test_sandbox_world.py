@@ -208,12 +208,8 @@ def test_hetrec_ranks_by_weight(hetrec: World) -> None:
 
 
 def test_hetrec_ties_stay_in_file_order(tmp_path: Path) -> None:
-    (tmp_path / "artists.dat").write_text(
-        "id\tname\turl\tp\n1\tOne\t\t\n2\tTwo\u2028Three\t\t\n3\tÉ\t\t\n", "utf-8"
-    )
-    (tmp_path / "user_artists.dat").write_text(
-        "userID\tartistID\tweight\n7\t3\t5\n7\t2\t5\n7\t1\t9\n", "utf-8"
-    )
+    (tmp_path / "artists.dat").write_text("id\tname\turl\tp\n1\tOne\t\t\n2\tTwo\u2028Three\t\t\n3\tÉ\t\t\n", "utf-8")
+    (tmp_path / "user_artists.dat").write_text("userID\tartistID\tweight\n7\t3\t5\n7\t2\t5\n7\t1\t9\n", "utf-8")
     (tmp_path / "user_friends.dat").write_text("userID\tfriendID\n7\t9\n7\t8\n", "utf-8")
     world = hetrec_world(tmp_path)
     assert world.top_artists("7") == [("One", 9), ("É", 5), ("Two\u2028Three", 5)]

@@ -38,8 +38,8 @@ CREATE TABLE artists (
 CREATE TYPE chart_period AS ENUM ('overall', '7day', '1month', '3month', '6month', '12month');
 
 CREATE TABLE user_artists (
-    user_id     integer NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    artist_id   integer NOT NULL REFERENCES artists (id),
+    user_id     integer NOT NULL,
+    artist_id   integer NOT NULL,
     rank        integer NOT NULL,
     playcount   integer NOT NULL,
     imported_at timestamptz NOT NULL,

@@ -1,0 +1,128 @@
+"""The whole job on a small invented world: no key, no server, no cloud account."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from scrapy.commands import ScrapyCommand
+
+from lastfm_crawl import config
+from lastfm_crawl.httpcache import open_store
+from lastfm_crawl.stop import Exit
+from lastfm_crawl.warehouse import queries
+from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+STEPS = (
+    ("Discovering users through the friends graph", ["friends", "-a", "seeds=RJ"]),
+    ("Fetching the top artists of each", ["top_artists"]),
+)
+# Unpaced: the sandbox is ours. Warnings only: the demo says itself what it does.
+CRAWL = ["-s", "DOWNLOAD_DELAY=0", "-s", "CONCURRENT_REQUESTS=16", "-s", "LOG_LEVEL=WARNING", "-s", "STATS_DUMP=0"]
+
+
+class Command(ScrapyCommand):
+    requires_project = True
+    requires_crawler_process = False
+
+    def short_desc(self) -> str:
+        return "Crawl a small sandbox end to end: no key, no server, no cloud account"
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:  # noqa: ARG002
+        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+        self.settings.set("DATA_DIR", str(Path(self.settings["DATA_DIR"], "demo")), "cmdline")
+        for name in ("RESPONSE_STORE", "DATABASE_URL"):
+            self.settings.set(name, None, "cmdline")
+        console = Console()
+        started = time.monotonic()
+        database = Database(None, config.database_folder(self.settings))
+        try:
+            with console.status("Starting the embedded PostgreSQL"):
+                database.open()
+            with _sandbox() as url:
+                for title, words in STEPS:
+                    console.print(f"[bold]{title}[/]")
+                    self.exitcode = self._crawl(words, url)
+                    if self.exitcode:
+                        return
+                requests = _requests(url)
+            self._summary(console, database, requests, time.monotonic() - started)
+        except WarehouseUnavailableError as exc:
+            sys.stderr.write(f"scrapy demo: the warehouse cannot be used: {exc}\n")
+            self.exitcode = int(Exit.CRITICAL)
+        finally:
+            database.close()
+
+    def _crawl(self, words: list[str], url: str) -> int:
+        """The exit code of ``scrapy crawl`` with *words* against the sandbox at *url*."""
+        assert self.settings is not None  # noqa: S101
+        # Set even where empty: what a .env file says is not for the demo.
+        environment = {
+            "LASTFM_API_KEY": "demo",
+            "LASTFM_API_URL": url,
+            "DATA_DIR": self.settings["DATA_DIR"],
+            "RESPONSE_STORE": "",
+            "DATABASE_URL": "",
+            "ALERT_WEBHOOK": "",
+        }
+        command = [sys.executable, "-m", "scrapy", "crawl", *words, *CRAWL]
+        return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode  # noqa: S603
+
+    def _summary(self, console: Console, database: Database, requests: int, seconds: float) -> None:
+        assert self.settings is not None  # noqa: S101
+        totals = database.run(queries.totals)
+        location = config.store_location(self.settings)
+        answers = sum(1 for _ in open_store(location).keys("requests/"))
+        table = Table(show_header=False, box=None, pad_edge=False)
+        for name, value in (
+            ("users", totals.users),
+            ("friendships", totals.friendships),
+            ("artists", totals.artists),
+            ("top-artist rows", totals.user_artists),
+            ("requests to the sandbox", requests),
+            ("stored answers", answers),
+        ):
+            table.add_row(name, f"[bold]{value:,}[/]")
+        console.print()
+        console.print(table)
+        console.print(f"\nDone in {seconds:.0f} s. Run it again: it asks for nothing that it has.", highlight=False)
+        console.print(f"Answers:   {Path(location).resolve()}", highlight=False, soft_wrap=True)
+        console.print(f"Warehouse: {config.database_folder(self.settings).resolve()}", highlight=False, soft_wrap=True)
+        console.print(
+            "\nNext, with your own key (https://www.last.fm/api/account/create):\n"
+            "  LASTFM_API_KEY=… CONTACT=you@example.org scrapy crawl friends -a seeds=YOUR_NAME -a max_users=100",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@contextmanager
+def _sandbox() -> Iterator[str]:
+    """The URL of a sandbox in a process of its own."""
+    command = [sys.executable, "-m", "lastfm_crawl.sandbox", "--with-parent"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        try:
+            assert process.stdout is not None  # noqa: S101  (a pipe was asked for)
+            yield process.stdout.readline().rpartition(" ")[2].strip()
+        finally:
+            process.terminate()
+
+
+def _requests(url: str) -> int:
+    """How many questions the sandbox was asked."""
+    log = url.replace("/2.0/", "/_sandbox/log")
+    with urllib.request.urlopen(log, timeout=10) as answer:  # noqa: S310  (our own server)
+        return len(json.load(answer))

@@ -1,0 +1,124 @@
+"""What tests share: a real PostgreSQL, the sandbox, and crawls run as a user runs them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from lastfm_crawl.warehouse.embedded import EmbeddedPostgres
+
+ROOT = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
+KEY = "canary0key0canary0key0canary0key"
+
+_databases = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch):
+    """Tests see none of the settings that the one who runs them has in the environment or in .env."""
+    for name in (
+        "LASTFM_API_KEY",
+        "LASTFM_API_URL",
+        "CONTACT",
+        "DATA_DIR",
+        "RESPONSE_STORE",
+        "DATABASE_URL",
+        "ALERT_WEBHOOK",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """A PostgreSQL server for the session: its libpq connection string."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("pg") / "server")
+    yield server.start()
+    server.remove()
+
+
+@pytest.fixture
+def database_url(postgres):
+    """The connection string of an empty database of this test's own."""
+    name = f"test_{next(_databases)}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield make_conninfo(postgres, dbname=name)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def hetrec():
+    """The HetRec-2011 folder of the shared data sets."""
+    folder = SHARED / "hetrec2011"
+    if not folder.is_dir():
+        pytest.skip(f"needs the HetRec-2011 data set in {folder} (or SHARED_DATA)")
+    return folder
+
+
+@dataclass
+class Project:
+    """The project as a user runs it: commands in processes of their own, with their own data folder."""
+
+    data: Path
+    url: str = "http://127.0.0.1:9/2.0/"
+    database_url: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def env(self) -> dict[str, str]:
+        own = {"LASTFM_API_KEY": KEY, "LASTFM_API_URL": self.url, "DATA_DIR": str(self.data)}
+        if self.database_url:
+            own["DATABASE_URL"] = self.database_url
+        return {**os.environ, **own, **self.environment}
+
+    def start(self, *words: str, **options) -> subprocess.Popen:
+        """A command that goes on in the background."""
+        return subprocess.Popen([sys.executable, "-m", "scrapy", *words], cwd=ROOT, env=self.env(), **options)
+
+    def run(self, *words: str, timeout: float = 120, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+        """A command, run to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "scrapy", *words],
+            cwd=ROOT, env=env or self.env(), capture_output=True, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+
+    def crawl(self, spider: str, *, settings=None, timeout: float = 120, **arguments) -> subprocess.CompletedProcess:
+        """``scrapy crawl``, unpaced and with short pauses."""
+        return self.run(*self.words(spider, settings, **arguments), timeout=timeout)
+
+    @staticmethod
+    def words(spider: str, settings=None, **arguments) -> list[str]:
+        chosen = {"DOWNLOAD_DELAY": 0, "CONCURRENT_REQUESTS": 16, "BACKOFF_FIRST": 0.02, "BACKOFF_MAX": 0.2}
+        chosen |= settings or {}
+        words = ["crawl", spider]
+        for name, value in chosen.items():
+            words += ["-s", f"{name}={value}"]
+        for name, value in arguments.items():
+            words += ["-a", f"{name}={value}"]
+        return words
+
+    def execute(self, statement: str) -> None:
+        """Change the warehouse behind the project's back."""
+        with psycopg.connect(self.database_url) as connection:
+            connection.execute(statement)
+
+    def query(self, statement: str, *parameters) -> list[tuple]:
+        """Rows of the warehouse."""
+        with psycopg.connect(self.database_url) as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+
+@pytest.fixture
+def project(tmp_path, database_url):
+    """The project with a data folder and a database of its own; set ``url`` to a sandbox's."""
+    return Project(tmp_path / "data", database_url=database_url)

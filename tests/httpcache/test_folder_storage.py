@@ -1,0 +1,401 @@
+"""The store in a folder: atomic, on disk, and nothing that was answered is ever lost."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from lastfm_crawl.httpcache import StoreError, folder, open_store
+from lastfm_crawl.httpcache.folder import FolderStorage
+from lastfm_crawl.httpcache.storage import probe
+
+KEY = "requests/user.getInfo/rj/all.json.gz"
+
+
+@pytest.fixture
+def store(tmp_path) -> FolderStorage:
+    return FolderStorage(tmp_path / "store")
+
+
+def files(store: FolderStorage) -> dict[str, bytes]:
+    """Every file below the store, temporary ones included."""
+    return {
+        path.relative_to(store.root).as_posix(): path.read_bytes() for path in store.root.rglob("*") if path.is_file()
+    }
+
+
+def archived(store: FolderStorage) -> list[bytes]:
+    return [blob for name, blob in sorted(files(store).items()) if name.startswith("archive/")]
+
+
+# --- round trips --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blob", [b"one", b"", bytes(range(256)) * 4000])
+def test_what_is_put_can_be_got(store, blob):
+    store.put(KEY, blob)
+    assert store.get(KEY) == blob
+    assert files(store) == {KEY: blob}
+
+
+def test_nothing_is_none(store):
+    assert store.get(KEY) is None
+    store.put(KEY, b"1")
+    assert store.get("requests/user.getInfo/rj/other.json.gz") is None
+    assert store.get(f"{KEY}/below-a-file") is None
+
+
+def test_another_storage_finds_what_one_put(store):
+    store.put(KEY, b"1")
+    assert FolderStorage(store.root).get(KEY) == b"1"
+
+
+def test_what_is_replaced_moves_to_the_archive(store):
+    for blob in (b"1", b"2", b"3"):
+        store.put(KEY, blob)
+    assert store.get(KEY) == b"3"
+    assert archived(store) == [b"1", b"2"]
+    assert all(name.startswith("archive/user.getInfo/rj/all/") for name in files(store) if name != KEY)
+
+
+def test_putting_the_same_again_changes_nothing(store):
+    store.put(KEY, b"1")
+    before = (store.root / KEY).stat()
+    store.put(KEY, b"1")
+    after = (store.root / KEY).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert files(store) == {KEY: b"1"}
+
+
+def test_write_replaces_without_a_copy(store):
+    store.write("state/progress.json", b"1")
+    store.write("state/progress.json", b"2")
+    assert files(store) == {"state/progress.json": b"2"}
+
+
+def test_delete(store):
+    store.put(KEY, b"1")
+    store.delete(KEY)
+    store.delete(KEY)
+    assert store.get(KEY) is None
+
+
+def test_the_longest_key_that_there_is(store):
+    key = f"requests/{'m' * 120}/{'u' * 120}/{'p' * 120}.json.gz"
+    store.put(key, b"1")
+    store.put(key, b"2")
+    assert (store.get(key), archived(store)) == (b"2", [b"1"])
+
+
+def test_a_folder_that_somebody_removed_is_made_again(store):
+    store.put(KEY, b"1")
+    (store.root / KEY).unlink()
+    (store.root / KEY).parent.rmdir()
+    with contextlib.suppress(StoreError):  # the second attempt, which the middleware makes, is what counts
+        store.put(KEY, b"2")
+    store.put(KEY, b"2")
+    assert store.get(KEY) == b"2"
+
+
+def test_on_disk_before_it_has_a_name(store, monkeypatch):
+    seen = []
+    real = os.fsync
+
+    def fsync(handle):
+        real(handle)
+        seen.append((store.root / KEY).exists())
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store.put(KEY, b"1")
+    assert seen == [False, True]  # the file under its temporary name, then the folder with the new name
+
+
+# --- keys ---------------------------------------------------------------------------------------------------------
+
+
+def test_keys_are_listed_by_prefix(store):
+    keys = [
+        "requests/user.getFriends/rj/limit=500,page=1.json.gz",
+        "requests/user.getFriends/rj/limit=500,page=2.json.gz",
+        "requests/user.getInfo/rj/all.json.gz",
+        "state/progress.json",
+    ]
+    for key in reversed(keys):
+        store.write(key, b"1")
+    (store.root / "requests/user.getInfo/rj/.1-1.tmp").write_bytes(b"half")
+    assert list(store.keys()) == keys
+    assert list(store.keys("requests/")) == keys[:3]
+    assert list(store.keys("requests/user.getF")) == keys[:2]
+    assert list(store.keys("requests/user.getFriends/rj/limit=500,page=2")) == keys[1:2]
+    assert list(store.keys("state")) == keys[3:]
+    assert list(store.keys("exports/")) == []
+
+
+def test_keys_of_a_store_that_is_not_there(store):
+    assert list(store.keys()) == []
+
+
+HOSTILE = ["../outside", "requests/../../outside", "/etc/passwd", "requests/..", "..", "a\\..\\b", "a\0b"]
+
+
+@pytest.mark.parametrize("key", HOSTILE)
+def test_no_key_leads_out_of_the_store(store, key):
+    for refused in (
+        lambda: store.get(key),
+        lambda: store.put(key, b"1"),
+        lambda: store.write(key, b"1"),
+        lambda: store.delete(key),
+    ):
+        with pytest.raises(StoreError, match="not a key"):
+            refused()
+    assert not store.root.exists()
+    assert not (store.root.parent / "outside").exists()
+
+
+def test_no_prefix_leads_out_of_the_store(store):
+    (store.root.parent / "secret").write_bytes(b"1")
+    with pytest.raises(StoreError):
+        list(store.keys("../"))
+
+
+# --- where it is --------------------------------------------------------------------------------------------------
+
+
+def test_locations(tmp_path):
+    for location in (str(tmp_path / "a b"), f"file://{tmp_path}/a%20b", f"file://localhost{tmp_path}/a%20b"):
+        store = open_store(location)
+        assert isinstance(store, FolderStorage)
+        assert store.root == tmp_path / "a b"
+
+
+@pytest.mark.parametrize("location", ["s3://bucket/x", "http://host/x", "file://otherhost/x"])
+def test_locations_of_no_storage(location):
+    with pytest.raises(ValueError, match="RESPONSE_STORE"):
+        open_store(location)
+
+
+def test_a_probe_leaves_nothing(store):
+    probe(store)
+    assert files(store) == {}
+
+
+# --- failures -----------------------------------------------------------------------------------------------------
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "store").write_bytes(b"I am no folder")
+    store = FolderStorage(tmp_path / "store")
+    for failing in (lambda: store.put(KEY, b"1"), lambda: store.write(KEY, b"1"), lambda: probe(store)):
+        with pytest.raises(StoreError, match="cannot write"):
+            failing()
+
+
+def test_a_folder_in_the_place_of_a_file(store):
+    (store.root / KEY).mkdir(parents=True)
+    with pytest.raises(StoreError, match="cannot read"):
+        store.get(KEY)
+    with pytest.raises(StoreError, match="cannot write"):
+        store.put(KEY, b"1")
+    with pytest.raises(StoreError, match="cannot delete"):
+        store.delete(KEY)
+    assert files(store) == {}
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a file system that nobody can write to: /proc")
+def test_a_file_system_that_takes_nothing():
+    with pytest.raises(StoreError, match="cannot write"):
+        FolderStorage(Path("/proc/store")).put(KEY, b"1")
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 3, 4])
+@pytest.mark.parametrize("verb", ["put", "write"])
+def test_a_full_disk(store, monkeypatch, verb, fails_at):
+    """The first fsync is of the new file, the others of folders: the old answer is there after every one."""
+    store.put(KEY, b"old")
+    calls = []
+    real = os.fsync
+
+    def fsync(handle):
+        calls.append(handle)
+        if len(calls) == fails_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if fails_at > {"put": 3, "write": 1}[verb]:
+        getattr(store, verb)(KEY, b"new")
+        return
+    with pytest.raises(StoreError, match="No space left"):
+        getattr(store, verb)(KEY, b"new")
+    found = files(store)
+    assert b"old" in found.values()
+    assert found[KEY] in {b"old", b"new"}
+    assert not [name for name in found if name.endswith(".tmp")]
+    monkeypatch.undo()
+    store.put(KEY, b"new")
+    assert store.get(KEY) == b"new"
+    assert b"old" in archived(store)
+
+
+def test_a_write_that_fails_leaves_no_temporary_file(store, monkeypatch):
+    store.put(KEY, b"old")
+
+    def replace(self, target):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(StoreError, match="Input/output error"):
+        store.put(KEY, b"new")
+    assert store.get(KEY) == b"old"
+    assert not [name for name in files(store) if name.endswith(".tmp")]
+
+
+def test_a_file_system_without_links(store, monkeypatch):
+    def link(*_args, **_options):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    for blob in (b"1", b"2", b"2"):
+        store.put(KEY, blob)
+    assert (store.get(KEY), archived(store)) == (b"2", [b"1"])
+    assert len(files(store)) == 2
+
+
+def test_an_error_says_what_and_where(tmp_path):
+    (tmp_path / "store").write_bytes(b"")
+    with pytest.raises(StoreError) as caught:
+        FolderStorage(tmp_path / "store").put(KEY, b"1")
+    assert KEY in str(caught.value)
+    assert str(tmp_path / "store") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# --- several writers ----------------------------------------------------------------------------------------------
+
+
+def test_threads_that_write_other_keys(store):
+    def put(number):
+        store.put(f"requests/m/{number % 7}/{number}.json.gz", b"%d" % number)
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(put, range(300)))
+    assert {int(blob) for blob in files(store).values()} == set(range(300))
+    assert len(list(store.keys("requests/"))) == 300
+
+
+def test_threads_that_write_the_same_answer(store):
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda _: store.put(KEY, b"same"), range(100)))
+    assert files(store) == {KEY: b"same"}
+
+
+def test_a_reader_never_sees_half_an_answer(store):
+    blobs = [bytes([65 + number]) * 200_000 for number in range(4)]
+    seen, done = set(), threading.Event()
+
+    def read():
+        while not done.is_set():
+            seen.add(store.get(KEY))
+
+    reader = threading.Thread(target=read)
+    store.put(KEY, blobs[0])
+    reader.start()
+    for blob in blobs * 3:
+        store.put(KEY, blob)
+    done.set()
+    reader.join()
+    assert seen <= set(blobs)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from lastfm_crawl.httpcache.folder import FolderStorage
+store, name = FolderStorage(Path(sys.argv[1])), sys.argv[2]
+sys.stdin.readline()
+for number in range(60):
+    store.put(f"requests/m/shared/{number % 20}.json.gz", b"same")
+    store.put(f"requests/m/shared/{name}{number}.json.gz", name.encode())
+"""
+
+
+def test_two_processes_on_one_folder(store):
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(store.root), name], cwd=ROOT, stdin=subprocess.PIPE)
+        for name in ("a", "b")
+    ]
+    for writer in writers:
+        writer.stdin.write(b"\n")
+        writer.stdin.flush()
+    assert [writer.wait(30) for writer in writers] == [0, 0]
+    for writer in writers:
+        writer.stdin.close()
+    found = files(store)
+    assert len(found) == 140
+    assert all(Path(name).name.startswith(("a", "b")) or blob == b"same" for name, blob in found.items())
+    assert all(Path(name).name[0] == blob.decode() for name, blob in found.items() if blob != b"same")
+
+
+def overtaken_by(work, *args) -> threading.Thread:
+    """Let somebody else work now, for a second at most: with a lock they work as soon as it is free."""
+    other = threading.Thread(target=work, args=args)
+    other.start()
+    other.join(1)
+    return other
+
+
+@pytest.mark.xfail(
+    reason="between archiving the old answer and replacing it another writer's answer is lost", strict=True
+)
+def test_two_writers_that_replace_one_answer(store):
+    """Both archive the first answer; then the second writer replaces what the first one had just put."""
+    other = FolderStorage(store.root)
+    store.put(KEY, b"old")
+    archive, threads = store._archive, []
+
+    def archive_and_be_overtaken(key, path):
+        archive(key, path)
+        threads.append(overtaken_by(other.put, KEY, b"from the other"))
+
+    store._archive = archive_and_be_overtaken
+    store.put(KEY, b"new")
+    threads[0].join()
+    assert {b"old", b"from the other", b"new"} == set(files(store).values())
+
+
+@pytest.mark.xfail(
+    reason="the name of a temporary file is process and count: two storages take the same one", strict=True
+)
+def test_two_storages_of_one_process(store, monkeypatch):
+    """As two crawlers have in one process, or two containers, where every process is number 1, on a shared folder."""
+    other = FolderStorage(store.root)
+    real, threads = os.fsync, []
+
+    def fsync(handle):
+        monkeypatch.setattr(os, "fsync", real)
+        real(handle)
+        threads.append(overtaken_by(other.put, "requests/user.getInfo/rj/other.json.gz", b"other's"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with contextlib.suppress(StoreError):
+        store.put(KEY, b"own")
+    threads[0].join()
+    assert store.get(KEY) == b"own"
+    assert store.get("requests/user.getInfo/rj/other.json.gz") == b"other's"
+
+
+@pytest.mark.xfail(reason="a copy in the archive has the time as its name: the second one fails", strict=True)
+def test_two_replacements_in_one_tick_of_the_clock(store, monkeypatch):
+    monkeypatch.setattr(folder.time, "time", lambda: 1_763_690_278.5)
+    for blob in (b"1", b"2", b"3"):
+        store.put(KEY, blob)
+    assert sorted(files(store).values()) == [b"1", b"2", b"3"]
