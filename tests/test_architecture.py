@@ -6,7 +6,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from conftest import KEY, ROOT
@@ -16,6 +16,9 @@ from scrapy.utils.misc import load_object
 import lastfm_crawl
 from lastfm_crawl import services, settings, spiders
 from lastfm_crawl.services.lastfm import Call, get_friends, get_info, get_top_artists
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PACKAGE = ROOT / "lastfm_crawl"
 FLOORS = [

@@ -49,6 +49,7 @@ _ACCOUNTS = ("postgres", "nobody")
 _SOCKET = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 103  # bytes: macOS; Linux takes 107
 _PATIENCE = 60  # seconds for a start (with its recovery) or a stop
+_LEAST_SPACE = 64 << 20  # bytes: what an empty cluster takes, with some room
 _EXE = ".exe" if os.name == "nt" else ""
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "TZ", "SYSTEMROOT", "COMSPEC", "TEMP", "TMP")
 
@@ -152,6 +153,8 @@ class EmbeddedPostgres:
             advice = "set DATA_DIR to a folder that you may write to"
             if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
                 advice = "free some disk space"
+            elif _is_root() and exc.errno in {errno.EACCES, errno.EPERM}:
+                advice = "root may not do this here (in a container?), run it as another user"
             why = f"{exc.strerror or exc} ({exc.filename or 'no file named'})"
             raise EmbeddedPostgresError(f"PostgreSQL cannot use {self.folder}: {why}: {advice}") from exc
         except psycopg.Error as exc:
@@ -274,7 +277,7 @@ class EmbeddedPostgres:
             self._run(binaries[major] / f"pg_ctl{_EXE}", *words)
         except EmbeddedPostgresError as exc:
             what = "needs more time, try again later" if self._postmaster() else "did not start"
-            raise EmbeddedPostgresError(f"PostgreSQL {what}: {self._last_words() or exc}") from exc
+            raise EmbeddedPostgresError(f"PostgreSQL {what}: {self._last_words() or exc}{self._space()}") from exc
         if lines := self._ready():
             return lines
         raise EmbeddedPostgresError(f"PostgreSQL started and stopped again: {self._last_words()}")
@@ -301,7 +304,10 @@ class EmbeddedPostgres:
         words += ["--auth=scram-sha-256", "--data-checksums", "--encoding=UTF8", "--locale=C"]
         words += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         words += [f"--set={name}={value}" for name, value in _CONFIGURATION.items()]
-        self._run(binaries / f"initdb{_EXE}", *words)
+        try:
+            self._run(binaries / f"initdb{_EXE}", *words)
+        except EmbeddedPostgresError as exc:
+            raise EmbeddedPostgresError(f"{exc}{self._space()}") from exc
         (draft / "cluster").rename(self._cluster)
         shutil.rmtree(draft)
 
@@ -380,9 +386,12 @@ class EmbeddedPostgres:
             text = output.read().decode(errors="replace").strip()
         if done.returncode:
             told = [line for line in text.splitlines() if "error:" in line or "FATAL:" in line] or text.splitlines()
-            hint = ": free some disk space" if os.strerror(errno.ENOSPC) in text else ""
-            raise EmbeddedPostgresError(f"{program.name} failed in {self._server}: {' '.join(told[-1:])}{hint}")
+            raise EmbeddedPostgresError(f"{program.name} failed in {self._server}: {' '.join(told[-1:])}")
         return text
+
+    def _space(self) -> str:
+        """An advice if the disk is full, or nothing. What failed may have left some space behind it."""
+        return ": free some disk space" if shutil.disk_usage(self._server).free < _LEAST_SPACE else ""
 
     def _binaries(self) -> dict[int, Path]:
         """The wheel's folders of programs by PostgreSQL's major version, where the server's account can run them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 
 import pytest
 from doubles import crawler_with
@@ -35,7 +36,7 @@ def departures(pace: HostPace, now: float, count: int) -> list[float]:
 
 
 def gaps(times: list[float]) -> list[float]:
-    return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    return [later - earlier for earlier, later in pairwise(times)]
 
 
 # --- the base delay -----------------------------------------------------------------------------------------------

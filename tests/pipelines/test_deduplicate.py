@@ -14,9 +14,10 @@ def process(item):
 
 
 def artists(*names: str, skipped=None) -> TopArtistsPage:
+    ranks = range(1, len(names) + 1)
     return TopArtistsPage(
         method="user.getTopArtists", user="rj", params="", period="overall", received=len(names),
-        skipped=skipped or {}, ranks=range(1, len(names) + 1), names=names, playcounts=[100 - i for i in range(len(names))],
+        skipped=skipped or {}, ranks=ranks, names=names, playcounts=[101 - rank for rank in ranks],
     )  # fmt: skip
 
 

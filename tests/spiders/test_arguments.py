@@ -181,7 +181,7 @@ def test_no_depth(text):
 
 def test_numbers_longer_than_python_reads_are_refused_alike():
     for read in (count, depth):
-        with pytest.raises(ValueError, match="whole number|limit"):
+        with pytest.raises(ValueError, match=r"whole number|limit"):
             read("9" * 5000)
 
 

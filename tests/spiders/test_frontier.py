@@ -107,7 +107,7 @@ class Crawl:
     max_users: int
     max_depth: int | None = None
     ahead: int = 8
-    choose: object = lambda count: 0
+    choose: object = lambda _count: 0
     asked: list[tuple[str, int]] = field(default_factory=list)
 
     def run(self, warehouse: Warehouse, stop_after: int | None = None, *, torn: bool = False) -> None:

@@ -70,6 +70,8 @@ def made(tmp_path_factory):
         pass
     yield path
     EmbeddedPostgres(path).remove()
+    with contextlib.suppress(OSError):
+        embedded._ROOT_HOME.rmdir()  # if it is empty
 
 
 @pytest.fixture

@@ -1,0 +1,55 @@
+"""``scrapy demo`` and the help texts, as a new user meets them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT
+from lastfm_crawl.warehouse.embedded import EmbeddedPostgres
+
+
+@pytest.fixture
+def environment(tmp_path):
+    data = tmp_path / "data"
+    yield {**os.environ, "DATA_DIR": str(data), "LASTFM_API_KEY": "mine", "DATABASE_URL": "postgresql:///not/this/one"}
+    EmbeddedPostgres(data / "demo" / "postgres").remove()
+
+
+def demo(environment):
+    result = subprocess.run(
+        [sys.executable, "-m", "scrapy", "demo"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-2000:]
+    return result
+
+
+def figures(output: str) -> dict[str, int]:
+    found = re.findall(r"^(users|friendships|artists|requests to the sandbox|stored answers) +([\d,]+)", output, re.M)
+    return {name: int(value.replace(",", "")) for name, value in found}
+
+
+def test_the_demo_shows_the_whole_job_and_the_second_time_asks_for_nothing(environment, tmp_path):
+    first = demo(environment)
+    shown = figures(first.stdout)
+    assert shown["users"] == 294
+    assert shown["friendships"] > 2000
+    assert shown["artists"] > 100
+    assert shown["stored answers"] == shown["requests to the sandbox"] - 6  # six are gone: asked twice to be believed
+    assert str(tmp_path / "data" / "demo" / "store") in first.stdout
+    assert "scrapy crawl friends" in first.stdout
+    second = figures(demo(environment).stdout)
+    assert second == {**shown, "requests to the sandbox": 0}
+
+
+def test_the_commands_are_listed():
+    result = subprocess.run(
+        [sys.executable, "-m", "scrapy"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert re.search(r"^  demo +\S", result.stdout, re.M)
+    assert re.search(r"^  crawl +Run a spider; the exit code", result.stdout, re.M)
