@@ -61,7 +61,8 @@ DOWNLOAD_HANDLERS = {
 DOWNLOADER_MIDDLEWARES = {
     "lastfm_crawl.httpcache.middleware.AsyncHttpCacheMiddleware": 900,
     "lastfm_crawl.downloader.errors.ErrorMiddleware": 920,
-    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 950,
+    "lastfm_crawl.downloader.compression.TolerantCompressionMiddleware": 950,
+    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
     "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,  # ours does not stop the event loop
     "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,  # the error middleware alone decides
     "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,  # a Location may repeat the key

@@ -42,14 +42,17 @@ class RedactingFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass, cleaned."""
         forms = _forms()
-        message = record.getMessage()
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001  (the handler reports it as logging does, with the arguments as they are)
+            record.msg, record.args = f"{record.msg!r} with arguments that do not fit", None
+            message = record.msg
         if any(form in message for form in forms):
             record.msg, record.args = redact(message), None
         if record.exc_info and not record.exc_text:
-            text = logging.Formatter().formatException(record.exc_info)
-            if any(form in text for form in forms):
-                record.exc_text = redact(text)
-                record.exc_info = None
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text and any(form in record.exc_text for form in forms):
+            record.exc_text, record.exc_info = redact(record.exc_text), None
         return True
 
 

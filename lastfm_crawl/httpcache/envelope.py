@@ -119,7 +119,7 @@ def _body_member(body: bytes) -> bytes:
         # A scanner's pass, no objects built. White space around the value would not come back: that goes into text.
         if bytes(_decode_any(b'{"body":%b}' % body).body) == body:
             return b'"body":%b' % body
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         pass
     return b'"text":%b' % _json(text)
 
@@ -142,7 +142,7 @@ def decode(blob: bytes) -> Envelope:
         )
     except CorruptEnvelopeError:
         raise
-    except (OSError, EOFError, ValueError, igzip_lib.IsalError) as exc:  # type: ignore[misc]  # its stub says function
+    except (OSError, EOFError, ValueError, RecursionError, igzip_lib.IsalError) as exc:  # type: ignore[misc]  # its stub says function
         raise CorruptEnvelopeError(f"{type(exc).__name__}: {exc}") from exc
 
 
@@ -152,5 +152,5 @@ def _body(response: _Response) -> bytes:
     if response.text is not None:
         return response.text.encode()
     if response.base64 is not None:
-        return base64.b64decode(response.base64)
+        return base64.b64decode(response.base64, validate=True)
     raise CorruptEnvelopeError("neither body, text nor base64")

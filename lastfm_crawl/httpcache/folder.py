@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
+
 from lastfm_crawl.httpcache.envelope import utc_stamp
 from lastfm_crawl.httpcache.keys import archive_key
 from lastfm_crawl.httpcache.storage import StoreError
@@ -18,22 +20,26 @@ from lastfm_crawl.httpcache.storage import StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_temporary = itertools.count()  # of the process: two storages may have one root
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
 
 
 class FolderStorage:
-    """Answers as files below *root*, in the layout that a bucket has."""
+    """Answers as files below *root*, in the layout that a bucket has.
+
+    Paths are plain strings: pathlib's objects would be half the time of storing a small answer.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.location = str(root)
-        self._temporary = itertools.count()
-        self._made: set[Path] = set()
+        self._made: set[str] = set()
 
     def get(self, key: str) -> bytes | None:
         """The bytes at *key*, or None."""
         try:
-            return self._path(key).read_bytes()
+            with open(self._path(key), "rb") as file:
+                return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as exc:
@@ -44,11 +50,13 @@ class FolderStorage:
         path = self._path(key)
         try:
             with self._written(path, blob) as temporary:
-                if self._create(temporary, path) or path.read_bytes() == blob:
+                if self._create(temporary, path) or self.get(key) == blob:
                     return
-                self._archive(key, path)
-                temporary.replace(path)
-                _sync_folder(path.parent)
+                # Rare. Without the lock an answer that another process puts there in between would be lost.
+                with FileLock(os.path.join(self.location, ".replacing")):
+                    self._archive(key, path)
+                    os.replace(temporary, path)
+                    _sync_folder(path)
         except OSError as exc:
             raise self._error("write", key, exc) from exc
 
@@ -57,20 +65,21 @@ class FolderStorage:
         path = self._path(key)
         try:
             with self._written(path, blob) as temporary:
-                temporary.replace(path)
+                os.replace(temporary, path)
         except OSError as exc:
             raise self._error("write", key, exc) from exc
 
     def delete(self, key: str) -> None:
         """Remove *key*, if it is there."""
         try:
-            self._path(key).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path(key))
         except OSError as exc:
             raise self._error("delete", key, exc) from exc
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Every key that begins with *prefix*, sorted within each folder; temporary files are no keys."""
-        start = self._path(prefix.rpartition("/")[0]) if "/" in prefix else self.root
+        start = self._path(prefix.rpartition("/")[0]) if "/" in prefix else self.location
         for folder, subfolders, names in os.walk(start):
             subfolders.sort()
             for name in sorted(names):
@@ -78,34 +87,36 @@ class FolderStorage:
                 if not name.startswith(".") and key.startswith(prefix):
                     yield key
 
-    def _path(self, key: str) -> Path:
+    def _path(self, key: str) -> str:
         parts = key.split("/")
         if key.startswith("/") or ".." in parts or "\\" in key or "\0" in key:
             raise StoreError(f"{key!r} is not a key of the store")
-        return self.root.joinpath(*parts)
+        return os.path.join(self.location, *parts)
 
     @contextlib.contextmanager
-    def _written(self, path: Path, blob: bytes) -> Iterator[Path]:
+    def _written(self, path: str, blob: bytes) -> Iterator[str]:
         """A file beside *path* that holds *blob* safely on disk; it is gone afterwards unless it was renamed."""
-        if path.parent not in self._made:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._made.add(path.parent)
+        folder = os.path.dirname(path)
+        if folder not in self._made:
+            os.makedirs(folder, exist_ok=True)
+            self._made.add(folder)
         # Not named after the key: that may have the longest name the file system takes.
-        temporary = path.parent / f".{os.getpid()}-{next(self._temporary)}.tmp"
+        temporary = os.path.join(folder, f".{os.getpid()}-{next(_temporary)}.tmp")
         try:
-            with temporary.open("wb") as file:
+            with open(temporary, "wb") as file:
                 file.write(blob)
                 file.flush()
                 os.fsync(file.fileno())
             yield temporary
         except FileNotFoundError:
-            self._made.discard(path.parent)  # somebody removed the folder meanwhile
+            self._made.discard(folder)  # somebody removed it meanwhile
             raise
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
 
     @staticmethod
-    def _create(temporary: Path, path: Path) -> bool:
+    def _create(temporary: str, path: str) -> bool:
         """Give *temporary* the name *path*; False when something has that name."""
         try:
             os.link(temporary, path)
@@ -114,32 +125,41 @@ class FolderStorage:
         except OSError as exc:
             if exc.errno not in _NO_LINKS:
                 raise
-            if path.exists():  # a file system without links (FAT, some network folders): the check is all there is
+            if os.path.exists(
+                path
+            ):  # a file system without links (FAT, some network folders): the check is all there is
                 return False
-            temporary.replace(path)
-        _sync_folder(path.parent)
+            os.replace(temporary, path)
+        _sync_folder(path)
         return True
 
-    def _archive(self, key: str, path: Path) -> None:
-        copy = self._path(archive_key(key, utc_stamp(time.time())))
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(path, copy)
-        except OSError as exc:
-            if exc.errno not in _NO_LINKS:
-                raise
-            shutil.copy2(path, copy)
-        _sync_folder(copy.parent)
+    def _archive(self, key: str, path: str) -> None:
+        stamp = utc_stamp(time.time())
+        for number in itertools.count():  # two may be replaced in one tick of the clock
+            copy = self._path(archive_key(key, f"{stamp}-{number}" if number else stamp))
+            os.makedirs(os.path.dirname(copy), exist_ok=True)
+            try:
+                os.link(path, copy)
+            except FileExistsError:
+                continue
+            except OSError as exc:
+                if exc.errno not in _NO_LINKS:
+                    raise
+                if os.path.exists(copy):
+                    continue
+                shutil.copy2(path, copy)
+            _sync_folder(copy)
+            return
 
     def _error(self, verb: str, key: str, exc: OSError) -> StoreError:
         return StoreError(f"cannot {verb} {key!r} in {self.root}: {exc.strerror or exc}")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in *folder* survive a power loss, where the system can do that."""
+def _sync_folder(path: str) -> None:
+    """Make the name of *path* survive a power loss, where the system can do that."""
     if os.name != "posix":
         return
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(os.path.dirname(path), os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -23,7 +23,7 @@ def segment(text: str) -> str:
 
     Two different texts never give the same segment: what is cut or changed ends in a hash of the whole text.
     """
-    encoded = quote(text, safe="=, +!@()[]{}'&;")
+    encoded = quote(text, safe="=, +!@()[]{}'&;", errors="surrogatepass").replace("~", "%7E")
     # A trailing dot or blank is dropped by Windows, a leading dot hides the file and is how we name temporary ones.
     unsafe = not encoded or encoded[0] in ". " or encoded[-1] in ". " or _RESERVED.fullmatch(encoded)
     if not unsafe and len(encoded) <= MAX_SEGMENT:

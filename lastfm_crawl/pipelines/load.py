@@ -7,7 +7,6 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from scrapy.exceptions import CloseSpider
 
 from lastfm_crawl.items import Admissions, Page
@@ -97,13 +96,14 @@ class LoadPipeline:
             self._crawler.stats.inc_value("lastfm_crawl/not_loaded", len(batch))
             message = f"the warehouse is gone: {exc}; every answer is in the store, run again to load it"
             stop_run(self._crawler, "warehouse_unavailable", message)
-        except psycopg.Error as exc:
+        except Exception as exc:  # noqa: BLE001  (whatever is wrong with a page, it costs that page alone)
             if len(batch) > 1:  # one bad page must not cost the others
                 for item in batch:
                     await self._load([item])
             else:
                 self._crawler.stats.inc_value("lastfm_crawl/not_loaded")
-                logger.error("%r was refused by the warehouse: %s", batch[0], str(exc).splitlines()[0])  # noqa: TRY400
+                why = (str(exc).splitlines() or [type(exc).__name__])[0]
+                logger.error("%r was refused by the warehouse: %s", batch[0], why)  # noqa: TRY400
         else:
             self._sink.committed()
             self._crawler.stats.inc_value("lastfm_crawl/pages_loaded", sum(isinstance(i, Page) for i in batch))

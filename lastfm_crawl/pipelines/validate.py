@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from lastfm_crawl.items import FriendsPage, TopArtistsPage
+from lastfm_crawl.items import FriendsPage, Page, Profile, ProfilePage, TopArtistsPage
 
 #: Bytes a name may have: a unique index of PostgreSQL takes 2,704 a row, real names stay below 1,000.
 MAX_NAME = 2_000
@@ -18,15 +18,40 @@ class ValidatePipeline:
 
     @staticmethod
     def process_item(item: Any) -> Any:
-        """The same page, or a copy without its bad rows."""
+        """The same page, or a copy without what is wrong in it."""
+        if isinstance(item, Page) and not (0 <= item.pages <= _MAX_INTEGER and 0 <= item.total <= _MAX_INTEGER):
+            item = replace(item, pages=_in_range(item.pages), total=_in_range(item.total))
         if isinstance(item, TopArtistsPage):
             return item if _all_good(item) else _good_artists(item)
         if isinstance(item, FriendsPage):
             faults = [name_fault(friend.name) for friend in item.friends]
-            if any(faults):
-                good = tuple(f for f, fault in zip(item.friends, faults, strict=True) if not fault)
-                return replace(item, friends=good, skipped=_counted(faults))
+            friends = tuple(_clean(f) for f, fault in zip(item.friends, faults, strict=True) if not fault)
+            return item if friends == item.friends else replace(item, friends=friends, skipped=_counted(faults))
+        if isinstance(item, ProfilePage):
+            # The name of a profile is the name that was asked for, give or take its case.
+            profile = item.profile._replace(name=item.user) if name_fault(item.profile.name) else item.profile
+            return replace(item, profile=_clean(profile))
         return item
+
+
+def _in_range(number: int) -> int:
+    return min(max(number, 0), _MAX_INTEGER)
+
+
+def _clean(profile: Profile) -> Profile:
+    """*profile* without the fields that no database takes: they are worth less than the user."""
+    playcount, registered_at = profile.playcount, profile.registered_at
+    return profile._replace(
+        realname=_text(profile.realname),
+        country=_text(profile.country),
+        url=_text(profile.url),
+        playcount=playcount if playcount is None or 0 <= playcount < 2**63 else None,
+        registered_at=registered_at if registered_at is None or 0 <= registered_at < 2**33 else None,
+    )
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is not None and "\0" in text else text
 
 
 def name_fault(name: str) -> str | None:

@@ -56,13 +56,15 @@ def names(text: str) -> list[str]:
             raise ValueError(f"the file cannot be read ({getattr(exc, 'strerror', None) or exc})") from None
     else:
         parts = text.split(",")
-    found = {user_key(part): part for name in reversed(parts) if (part := name.strip())}
+    found: dict[str, str] = {}
+    for part in filter(None, map(str.strip, parts)):
+        found.setdefault(user_key(part), part)
     if not found:
         raise ValueError("it names no user")
     for name in found.values():
-        if any(ord(char) < 32 for char in name) or len(name) > 250:
+        if any(ord(char) < 32 or "\ud800" <= char <= "\udfff" for char in name) or len(name) > 250:
             raise ValueError(f"{name[:40]!r} is no user name")
-    return list(found.values())[::-1]
+    return list(found.values())
 
 
 def count(text: str) -> int:

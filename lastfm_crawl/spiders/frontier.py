@@ -213,8 +213,8 @@ class Frontier:
     def _skips(self, entry: _Entry) -> bool:
         """Whether nothing is to be asked about an entry."""
         key = user_key(entry.user)
-        if entry.turn == 0:  # a seed that finds no place
-            return self.full and key not in self._members
+        if entry.turn == 0:  # a seed that finds no place, or that is known to be gone
+            return self.full if key not in self._members else key in self._unavailable
         return (
             key in self._unavailable
             or key not in self._members

@@ -31,6 +31,13 @@ logger = logging.getLogger(__name__)
 #: Seconds between the attempts to get a lost connection back; after the last one the run stops.
 RECONNECT_DELAYS = (0.5, 1, 2, 4, 8)
 _OLDEST_VERSION = 140_000
+# Errors that no other try and no other page will fare better with.
+_HOPELESS = (
+    psycopg.errors.DiskFull,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.UndefinedTable,
+)
 
 
 class WarehouseUnavailableError(Exception):
@@ -75,9 +82,9 @@ class Database:
                 connection = self._connection or self._connect()
                 with connection.transaction():
                     return work(connection, *args, **kwargs)
-            except (psycopg.OperationalError, psycopg.InterfaceError, EmbeddedPostgresError) as exc:
+            except (psycopg.OperationalError, psycopg.InterfaceError, EmbeddedPostgresError, *_HOPELESS) as exc:
                 self._drop()
-                if delay is None or isinstance(exc, psycopg.errors.DiskFull):
+                if delay is None or isinstance(exc, _HOPELESS):
                     raise WarehouseUnavailableError(_one_line(exc)) from exc
                 logger.warning("PostgreSQL does not answer, trying again in %s s: %s", delay, _one_line(exc))
                 time.sleep(delay)

@@ -22,7 +22,7 @@ from lastfm_crawl.items import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import psycopg
 
@@ -33,11 +33,13 @@ _STAGING = """
 CREATE TEMP TABLE IF NOT EXISTS stage_users (
     key text COLLATE "C", name text, realname text, country text, url text, playcount bigint,
     registered_at timestamptz, profile_at timestamptz) ON COMMIT DELETE ROWS;
-CREATE TEMP TABLE IF NOT EXISTS stage_fetches (LIKE fetches) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS stage_fetches (
+    place integer, user_id integer, method text COLLATE "C", params text COLLATE "C", page integer, pages integer,
+    total bigint, received integer, stored integer, skipped jsonb, status text, fetched_at timestamptz
+    ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_friendships (LIKE friendships) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_charts (
-    user_id integer, period chart_period, at timestamptz, first integer, last integer,
-    artists integer[], ranks integer[], playcounts integer[]) ON COMMIT DELETE ROWS;
+    fetch_id integer, artists integer[], ranks integer[], playcounts integer[]) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_marks (
     user_id integer, method text, status text, detail text, at timestamptz) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_members (
@@ -60,47 +62,28 @@ WHERE u.key = s.key AND s.profile_at IS NOT NULL
   AND (u.profile_at IS NULL
        OR (s.profile_at, coalesce(s.playcount, 0)) > (u.profile_at, coalesce(u.playcount, 0)))
 """
-_FORGET_STALE = """
-DELETE FROM stage_fetches s USING fetches f
-WHERE (f.user_id, f.method, f.params, f.page) = (s.user_id, s.method, s.params, s.page)
-  AND f.fetched_at > s.fetched_at
-RETURNING s.user_id, s.method, s.params, s.page
-"""
 _SAVE_FETCHES = """
-INSERT INTO fetches SELECT * FROM stage_fetches ORDER BY user_id, method, params, page
+INSERT INTO fetches (user_id, method, params, page, pages, total, received, stored, skipped, status, fetched_at)
+SELECT user_id, method, params, page, pages, total, received, stored, skipped, status, fetched_at
+FROM stage_fetches ORDER BY user_id, method, params, page
 ON CONFLICT (user_id, method, params, page) DO UPDATE
 SET pages = excluded.pages, total = excluded.total, received = excluded.received, stored = excluded.stored,
     skipped = excluded.skipped, status = excluded.status, fetched_at = excluded.fetched_at
+WHERE fetches.fetched_at <= excluded.fetched_at
 """
-_FORGET_LOST_PAGES = """
-DELETE FROM fetches f USING stage_fetches s
-WHERE (f.user_id, f.method, f.params) = (s.user_id, s.method, s.params)
-  AND f.page > greatest(s.pages, 1) AND f.fetched_at < s.fetched_at
+# Only what is not older than what was there before was written; the rest is left alone.
+_SAVED_FETCHES = """
+SELECT s.place, f.id FROM stage_fetches s
+JOIN fetches f USING (user_id, method, params, page, fetched_at)
 """
-_REPLACE_FRIENDSHIPS = """
-DELETE FROM friendships f USING stage_fetches s
-WHERE s.method = 'user.getFriends' AND s.status = 'ok' AND f.user_id = s.user_id
-  AND (f.page = s.page OR f.page > greatest(s.pages, 1))
-"""
-_SAVE_FRIENDSHIPS = """
-INSERT INTO friendships
-SELECT DISTINCT ON (user_id, friend_id) * FROM stage_friendships ORDER BY user_id, friend_id, page, position
-ON CONFLICT (user_id, friend_id) DO UPDATE SET page = excluded.page, position = excluded.position
-WHERE (excluded.page, excluded.position) < (friendships.page, friendships.position)
-"""
-# The ranks that the page has, and the artists that stood elsewhere in an older list: then nothing is left to conflict
-# with, and a plain INSERT takes half the time of one with ON CONFLICT.
-_REPLACE_USER_ARTISTS = """
-DELETE FROM user_artists ua USING stage_charts s
-WHERE ua.user_id = s.user_id AND ua.period = s.period
-  AND (ua.rank BETWEEN s.first AND s.last OR ua.artist_id = ANY(s.artists))
-"""
+_REPLACE_FRIENDSHIPS = "DELETE FROM friendships WHERE fetch_id = ANY(%s)"
+_SAVE_FRIENDSHIPS = "INSERT INTO friendships SELECT * FROM stage_friendships"
+_REPLACE_USER_ARTISTS = "DELETE FROM user_artists WHERE fetch_id = ANY(%s)"
 _SAVE_USER_ARTISTS = """
-INSERT INTO user_artists (user_id, artist_id, rank, playcount, imported_at, period)
-SELECT DISTINCT ON (s.user_id, s.period, a.artist_id)
-       s.user_id, a.artist_id, a.rank, a.playcount, s.at, s.period
+INSERT INTO user_artists (fetch_id, artist_id, rank, playcount)
+SELECT s.fetch_id, a.artist_id, a.rank, a.playcount
 FROM stage_charts s, unnest(s.artists, s.ranks, s.playcounts) AS a (artist_id, rank, playcount)
-ORDER BY s.user_id, s.period, a.artist_id, s.at DESC, a.rank
+ORDER BY s.fetch_id, a.artist_id
 """
 # A mark counts unless something newer contradicts it: any answer contradicts "not found", the same method the others.
 _SAVE_MARKS = """
@@ -129,8 +112,6 @@ FROM stage_members s WHERE u.id = s.user_id
 _NUMBER_SEED = """
 UPDATE users SET seed_no = (SELECT coalesce(max(seed_no) + 1, 0) FROM users) WHERE id = %s AND seed_no IS NULL
 """
-
-_LAST_RANK = 2**31 - 1
 
 
 class Ids:
@@ -184,13 +165,13 @@ class PostgresSink:
         self._artists.begin()
         with connection.cursor() as cursor:
             cursor.execute(_STAGING)
-            pages = self._newest(item for item in items if isinstance(item, Page))
+            pages = [item for item in items if isinstance(item, Page)]
             admissions = [item for item in items if isinstance(item, Admissions)]
             self._load_users(cursor, pages, admissions)
-            pages = self._load_fetches(cursor, pages)
-            self._load_friendships(cursor, [p for p in pages if isinstance(p, FriendsPage)])
-            self._load_user_artists(cursor, [p for p in pages if isinstance(p, TopArtistsPage)])
-            self._load_marks(cursor, pages)
+            loaded = self._load_fetches(cursor, self._newest(pages))
+            self._load_friendships(cursor, {i: p for i, p in loaded.items() if isinstance(p, FriendsPage)})
+            self._load_user_artists(cursor, {i: p for i, p in loaded.items() if isinstance(p, TopArtistsPage)})
+            self._load_marks(cursor, list(loaded.values()))
             self._load_members(cursor, admissions)
 
     def committed(self) -> None:
@@ -203,7 +184,7 @@ class PostgresSink:
         """Of several answers to one question the newest."""
         newest: dict[tuple[str, str, str, int], Page] = {}
         for page in pages:
-            question = (user_key(page.user), page.method, page.params, page.page)
+            question = (user_key(page.user), page.method, page.params, _page(page))
             if question not in newest or newest[question].fetched_at <= page.fetched_at:
                 newest[question] = page
         return list(newest.values())
@@ -240,59 +221,46 @@ class PostgresSink:
         cursor.execute("SELECT u.key, u.id FROM stage_users s JOIN users u USING (key)")
         self._users.add(cursor.fetchall())
 
-    def _load_fetches(self, cursor: psycopg.Cursor, pages: list[Page]) -> list[Page]:
-        """Record the answers; returns the pages that are not older than what is there already."""
+    def _load_fetches(self, cursor: psycopg.Cursor, pages: list[Page]) -> dict[int, Page]:
+        """Record the answers; the pages by the id of their record, without those older than what is there."""
         if not pages:
-            return pages
-        _copy(cursor, "stage_fetches", [self._fetch_row(page) for page in pages])
-        cursor.execute(_FORGET_STALE)
-        stale = set(cursor.fetchall())
-        cursor.execute(_FORGET_LOST_PAGES)
+            return {}
+        _copy(cursor, "stage_fetches", [self._fetch_row(place, page) for place, page in enumerate(pages)])
         cursor.execute(_SAVE_FETCHES)
-        return [p for p in pages if (self._users[user_key(p.user)], p.method, p.params, p.page) not in stale]
+        cursor.execute(_SAVED_FETCHES)
+        return {fetch: pages[place] for place, fetch in cursor.fetchall()}
 
-    def _fetch_row(self, page: Page) -> tuple[Any, ...]:
-        skipped = sum(page.skipped.values())
+    def _fetch_row(self, place: int, page: Page) -> tuple[Any, ...]:
+        stored = page.received - sum(page.skipped.values())
         status = page.status if isinstance(page, UserMark) else "ok"
         return (
-            self._users[user_key(page.user)], page.method, page.params, page.page, page.pages, page.total,
-            page.received, page.received - skipped, json.dumps(dict(page.skipped)), status, _time(page.fetched_at),
+            place, self._users[user_key(page.user)], page.method, page.params, _page(page), page.pages, page.total,
+            page.received, stored, json.dumps(dict(page.skipped)), status, _time(page.fetched_at),
         )  # fmt: skip
 
-    def _load_friendships(self, cursor: psycopg.Cursor, pages: Sequence[FriendsPage]) -> None:
+    def _load_friendships(self, cursor: psycopg.Cursor, pages: Mapping[int, FriendsPage]) -> None:
         if not pages:
             return
-        cursor.execute(_REPLACE_FRIENDSHIPS)
-        users = self._users
-        _copy_numbers(
-            cursor,
-            "stage_friendships",
-            (
-                f"{users[user_key(page.user)]}\t{users[user_key(friend.name)]}\t{page.page}\t{position}"
-                for page in pages
-                for position, friend in enumerate(page.friends)
-            ),
-        )
+        cursor.execute(_REPLACE_FRIENDSHIPS, [list(pages)])
+        lines = []
+        for fetch, page in pages.items():
+            friends = self._users.of(user_key(friend.name) for friend in page.friends)
+            lines += [f"{fetch}\t{friend}\t{position}" for position, friend in enumerate(friends)]
+        _copy_lines(cursor, "stage_friendships", lines)
         cursor.execute(_SAVE_FRIENDSHIPS)
 
-    def _load_user_artists(self, cursor: psycopg.Cursor, pages: Sequence[TopArtistsPage]) -> None:
+    def _load_user_artists(self, cursor: psycopg.Cursor, pages: Mapping[int, TopArtistsPage]) -> None:
         if not pages:
             return
-        self._resolve_artists(cursor, (name for page in pages for name in page.names))
-        _copy(cursor, "stage_charts", [self._chart_row(page) for page in pages])
-        cursor.execute(_REPLACE_USER_ARTISTS)
+        self._resolve_artists(cursor, (name for page in pages.values() for name in page.names))
+        cursor.execute(_REPLACE_USER_ARTISTS, [list(pages)])
+        # A page is one row of arrays: a third of the time of COPY row by row.
+        _copy_lines(cursor, "stage_charts", [self._chart_line(fetch, page) for fetch, page in pages.items()])
         cursor.execute(_SAVE_USER_ARTISTS)
 
-    def _chart_row(self, page: TopArtistsPage) -> tuple[Any, ...]:
-        """A page as one row of arrays, a third of the time of COPY row by row, and the ranks that it replaces.
-
-        The last page replaces all ranks that follow, too.
-        """
-        last = _LAST_RANK if page.page >= page.pages else max(page.ranks, default=0)
-        return (
-            self._users[user_key(page.user)], page.period, _time(page.fetched_at), min(page.ranks, default=1), last,
-            _array(self._artists.of(page.names)), _array(page.ranks), _array(page.playcounts),
-        )  # fmt: skip
+    def _chart_line(self, fetch: int, page: TopArtistsPage) -> str:
+        artists = self._artists.of(page.names)
+        return f"{fetch}\t{_array(artists)}\t{_array(page.ranks)}\t{_array(page.playcounts)}"
 
     def _resolve_artists(self, cursor: psycopg.Cursor, names: Iterable[str]) -> None:
         """Know the id of each of *names*, adding those that are new."""
@@ -336,6 +304,11 @@ class PostgresSink:
                 cursor.execute(_NUMBER_SEED, [user])
 
 
+def _page(page: Page) -> int:
+    """The page under which an answer is recorded: a mark stands beside the pages of its list, not in their place."""
+    return 0 if isinstance(page, UserMark) else page.page
+
+
 def _profiles(page: Page) -> Sequence[Profile]:
     if isinstance(page, FriendsPage):
         return page.friends
@@ -353,11 +326,10 @@ def _copy(cursor: psycopg.Cursor, table: str, rows: Iterable[Sequence[Any]]) -> 
             copy.write_row(row)
 
 
-def _copy_numbers(cursor: psycopg.Cursor, table: str, lines: Iterable[str]) -> None:
-    """COPY lines in PostgreSQL's text format that need no escaping: three times as fast as row by row."""
-    text = "\n".join(lines)
+def _copy_lines(cursor: psycopg.Cursor, table: str, lines: Iterable[str]) -> None:
+    """COPY lines in PostgreSQL's text format, made of numbers that need no escaping."""
     with cursor.copy(f"COPY {table} FROM STDIN") as copy:
-        copy.write(text)
+        copy.write("\n".join(lines))
 
 
 def _array(numbers: Iterable[int]) -> str:

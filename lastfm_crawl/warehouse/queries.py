@@ -85,7 +85,7 @@ def friend_lists(
         """
         SELECT u.key, f.page, f.pages, extract(epoch FROM f.fetched_at)::float8,
                array(SELECT friend.name FROM friendships e JOIN users friend ON friend.id = e.friend_id
-                     WHERE e.user_id = u.id AND e.page = f.page ORDER BY e.position)
+                     WHERE e.fetch_id = f.id ORDER BY e.position)
         FROM fetches f JOIN users u ON u.id = f.user_id
         WHERE u.key = ANY(%s) AND f.method = 'user.getFriends' AND f.params = %s AND f.status = 'ok'
           AND f.fetched_at >= %s
@@ -116,15 +116,21 @@ def members_left(
         """
         SELECT u.name FROM users u
         LEFT JOIN LATERAL (
-            SELECT count(*) AS done, max(f.pages) AS pages, bool_or(f.status <> 'ok') AS marked
-            FROM fetches f
-            WHERE f.user_id = u.id AND f.method = %(method)s AND f.params = %(params)s AND f.status <> 'error'
-              AND f.fetched_at >= CASE WHEN f.status = 'ok' THEN %(since)s ELSE greatest(%(since)s, %(marks)s) END
-        ) f ON true
+            SELECT f.pages, f.fetched_at FROM fetches f
+            WHERE f.user_id = u.id AND f.method = %(method)s AND f.params = %(params)s AND f.status = 'ok'
+            ORDER BY f.fetched_at DESC, f.page DESC LIMIT 1
+        ) newest ON true
         WHERE u.discovered_at IS NOT NULL
           AND NOT (u.status = 'not_found' AND u.status_at >= %(marks)s)
-          AND NOT coalesce(f.marked, false)
-          AND f.done < greatest(least(f.pages, %(max_pages)s), 1)
+          AND NOT EXISTS (
+            SELECT FROM fetches f
+            WHERE f.user_id = u.id AND f.method = %(method)s AND f.params = %(params)s
+              AND f.status IN ('not_found', 'private') AND f.fetched_at >= greatest(%(since)s, %(marks)s)
+              AND f.fetched_at > coalesce(newest.fetched_at, '-infinity'))
+          AND greatest(least(newest.pages, %(max_pages)s), 1) > (
+            SELECT count(*) FROM fetches f
+            WHERE f.user_id = u.id AND f.method = %(method)s AND f.params = %(params)s AND f.status = 'ok'
+              AND f.fetched_at >= %(since)s AND f.page <= greatest(least(newest.pages, %(max_pages)s), 1))
         ORDER BY u.crawl_depth NULLS LAST, u.id
         """,
         {
@@ -151,8 +157,8 @@ def totals(connection: psycopg.Connection) -> Totals:
     """Users, friendships, artists, and rows of top-artists lists."""
     row = connection.execute(
         """
-        SELECT (SELECT count(*) FROM lastfm_users), (SELECT count(*) FROM friendships),
-               (SELECT count(*) FROM artists), (SELECT count(*) FROM user_artists)
+        SELECT (SELECT count(*) FROM lastfm_users), (SELECT count(*) FROM lastfm_friends),
+               (SELECT count(*) FROM artists), (SELECT count(*) FROM lastfm_user_artists)
         """
     ).fetchone()
     assert row is not None  # an aggregate always has a row  # noqa: S101

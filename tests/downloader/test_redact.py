@@ -138,7 +138,6 @@ def test_tracebacks_without_a_key_stay_as_they_are(log):
     assert "ValueError: plain" in lines(log)
 
 
-@pytest.mark.xfail(reason="a traceback that another handler has formatted before is not cleaned", strict=True)
 def test_a_traceback_that_was_formatted_before(log):
     try:
         fail(KEY)
@@ -149,9 +148,6 @@ def test_a_traceback_that_was_formatted_before(log):
     assert KEY not in lines(log)
 
 
-@pytest.mark.xfail(
-    reason="getMessage() in the filter raises to the caller what a handler would have reported", strict=True
-)
 def test_a_log_call_with_wrong_arguments_raises_nothing(log, monkeypatch):
     monkeypatch.setattr(logging, "raiseExceptions", False)
     log.info("%d", "five")

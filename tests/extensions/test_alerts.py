@@ -1,0 +1,182 @@
+"""The alert: one JSON object for a critical fault, silence otherwise, and a secret of its own kind."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from doubles import crawler_with
+from scrapy import Spider, signals
+from scrapy.exceptions import NotConfigured
+
+from lastfm_crawl.extensions import alerts as alerts_module
+from lastfm_crawl.extensions.alerts import Alerts
+from lastfm_crawl.stop import REASONS, Exit
+
+SECRET = "hook0canary0hook"
+CRITICAL = [reason for reason, code in REASONS.items() if code is Exit.CRITICAL]
+OTHERS = ["finished", "shutdown", "closespider_timeout", "start_error", *sorted(REASONS.keys() - set(CRITICAL))]
+
+
+def bug(reason):
+    """A promise that the code does not keep yet."""
+    return pytest.mark.xfail(strict=True, reason=reason)
+
+
+class Hook:
+    """A webhook that remembers what it was told."""
+
+    def __init__(self):
+        self.told = []
+        self.status = 204
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                hook.told.append((self.path, self.headers["Content-Type"], body))
+                self.send_response(hook.status)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/{SECRET}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def close(self):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def hook():
+    hook = Hook()
+    yield hook
+    hook.close()
+
+
+async def close_with(url, reason, **stats):
+    """A run that is closed with *reason*, as Scrapy does it."""
+    crawler = crawler_with(ALERT_WEBHOOK=url)
+    for name, value in stats.items():
+        crawler.stats.set_value(name, value)
+    Alerts.from_crawler(crawler)
+    return await crawler.signals.send_catch_log_async(
+        signals.spider_closed, spider=Spider(name="friends"), reason=reason
+    )
+
+
+@pytest.mark.parametrize("url", [None, ""])
+def test_without_a_webhook_there_is_no_extension(url):
+    with pytest.raises(NotConfigured):
+        Alerts.from_crawler(crawler_with(ALERT_WEBHOOK=url))
+
+
+@pytest.mark.parametrize("reason", CRITICAL)
+async def test_a_critical_fault_is_told_once(hook, reason, caplog):
+    stats = {"lastfm_crawl/stopped": 'the key was "rejected" – ü', "lastfm_crawl/lost": 2}
+    with caplog.at_level(logging.DEBUG):
+        await close_with(hook.url, reason, **stats)
+    assert len(hook.told) == 1
+    path, content_type, body = hook.told[0]
+    assert (path, content_type) == (f"/{SECRET}", "application/json")
+    assert json.loads(body) == {
+        "spider": "friends",
+        "reason": reason,
+        "exit_code": 3,
+        "faults": ['the key was "rejected" – ü', "2 pages were given up"],
+    }
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("reason", OTHERS)
+async def test_nothing_else_is_told(hook, reason):
+    await close_with(hook.url, reason, **{"lastfm_crawl/lost": 2})
+    assert hook.told == []
+
+
+@pytest.mark.parametrize("status", [302, 403, 500])
+async def test_a_webhook_that_refuses_changes_nothing(hook, status, caplog):
+    hook.status = status
+    with caplog.at_level(logging.DEBUG):
+        results = await close_with(hook.url, "key_rejected")
+    assert [result for _, result in results] == [None]
+    assert len(hook.told) == 1
+    assert_one_warning(caplog)
+
+
+def assert_one_warning(caplog):
+    assert [record.levelname for record in caplog.records if record.levelno > logging.DEBUG] == ["WARNING"]
+    assert "the alert could not be sent" in caplog.text
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:1/{}",
+        "http://no-such-host.invalid/{}",
+        "no-scheme/{}",
+        "nonsense://host/{}",
+        "http:///{}",
+        "http://[::1/{}",
+        pytest.param(
+            "http://127.0.0.1:1/with space/{}", marks=bug("http.client.InvalidURL, which quotes it, is not caught")
+        ),
+        pytest.param("http://127.0.0.1:port/{}", marks=bug("http.client.InvalidURL is not caught")),
+        pytest.param(
+            "http://127.0.0.1:1/line\nbreak/{}", marks=bug("http.client.InvalidURL, which quotes it, is not caught")
+        ),
+    ],
+)
+async def test_a_dead_webhook_changes_nothing_and_is_not_named(url, caplog):
+    with caplog.at_level(logging.DEBUG):
+        results = await close_with(url.format(SECRET), "key_rejected")
+    assert [result for _, result in results] == [None]
+    assert_one_warning(caplog)
+
+
+async def answer_with(content, caplog):
+    """Alert a server that answers *content*, and nothing when that is None."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        done = threading.Event()
+
+        def serve():
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(10_000)
+                if content is None:
+                    done.wait(10)
+                else:
+                    peer.sendall(content)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with caplog.at_level(logging.DEBUG):
+            results = await close_with(f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}", "key_rejected")
+        done.set()
+        thread.join()
+    assert [result for _, result in results] == [None]
+    assert_one_warning(caplog)
+
+
+async def test_a_webhook_that_hangs_up_changes_nothing(caplog):
+    await answer_with(b"", caplog)
+
+
+async def test_a_webhook_that_never_answers_changes_nothing(caplog, monkeypatch):
+    monkeypatch.setattr(alerts_module, "_TIMEOUT", 0.2)
+    await answer_with(None, caplog)
+
+
+@bug("http.client.BadStatusLine is not caught")
+async def test_a_webhook_that_talks_something_else_changes_nothing(caplog):
+    await answer_with(b"220 mail.example.com ESMTP\r\n", caplog)
