@@ -138,7 +138,7 @@ def test_answers_are_decoded_then_judged_then_stored():
     order = {name.rpartition(".")[2]: place for name, place in settings.DOWNLOADER_MIDDLEWARES.items()}
     assert order["AsyncHttpCacheMiddleware"] == 900
     assert order["ErrorMiddleware"] == 920
-    assert order["HttpCompressionMiddleware"] == 950
+    assert order["TolerantCompressionMiddleware"] == 950
     for name in ("HttpCacheMiddleware", "RetryMiddleware", "RedirectMiddleware"):
         assert order[name] is None
 

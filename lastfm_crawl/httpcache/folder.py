@@ -49,14 +49,15 @@ class FolderStorage:
         """Keep *blob*; another answer that is there is linked into the archive before it is replaced."""
         path = self._path(key)
         try:
-            with self._written(path, blob) as temporary:
-                if self._create(temporary, path) or self.get(key) == blob:
-                    return
-                # Rare. Without the lock an answer that another process puts there in between would be lost.
-                with FileLock(os.path.join(self.location, ".replacing")):
-                    self._archive(key, path)
-                    os.replace(temporary, path)
-                    _sync_folder(path)
+            with self._written(path, blob) as (file, temporary):
+                if self._create(temporary, path):
+                    self._synchronise(file, path)
+                elif self.get(key) != blob:
+                    os.fsync(file)
+                    # Rare. Without the lock an answer that another process puts there in between would be lost.
+                    with FileLock(os.path.join(self.location, ".replacing")):
+                        self._archive(key, path)
+                        self._replace(temporary, path)
         except OSError as exc:
             raise self._error("write", key, exc) from exc
 
@@ -64,7 +65,8 @@ class FolderStorage:
         """Keep *blob* in the place of what was there."""
         path = self._path(key)
         try:
-            with self._written(path, blob) as temporary:
+            with self._written(path, blob) as (file, temporary):
+                os.fsync(file)
                 os.replace(temporary, path)
         except OSError as exc:
             raise self._error("write", key, exc) from exc
@@ -94,29 +96,30 @@ class FolderStorage:
         return os.path.join(self.location, *parts)
 
     @contextlib.contextmanager
-    def _written(self, path: str, blob: bytes) -> Iterator[str]:
-        """A file beside *path* that holds *blob* safely on disk; it is gone afterwards unless it was renamed."""
+    def _written(self, path: str, blob: bytes) -> Iterator[tuple[int, str]]:
+        """An open file beside *path* that holds *blob*, and its temporary name, which is gone afterwards."""
         folder = os.path.dirname(path)
         if folder not in self._made:
-            os.makedirs(folder, exist_ok=True)
+            _make(folder)
             self._made.add(folder)
         # Not named after the key: that may have the longest name the file system takes.
         temporary = os.path.join(folder, f".{os.getpid()}-{next(_temporary)}.tmp")
         try:
-            with open(temporary, "wb") as file:
-                file.write(blob)
-                file.flush()
-                os.fsync(file.fileno())
-            yield temporary
+            file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         except FileNotFoundError:
             self._made.discard(folder)  # somebody removed it meanwhile
             raise
+        try:
+            rest = memoryview(blob)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            yield file, temporary
         finally:
+            os.close(file)
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
 
-    @staticmethod
-    def _create(temporary: str, path: str) -> bool:
+    def _create(self, temporary: str, path: str) -> bool:
         """Give *temporary* the name *path*; False when something has that name."""
         try:
             os.link(temporary, path)
@@ -129,9 +132,26 @@ class FolderStorage:
                 path
             ):  # a file system without links (FAT, some network folders): the check is all there is
                 return False
-            os.replace(temporary, path)
-        _sync_folder(path)
+            self._replace(temporary, path)
         return True
+
+    @staticmethod
+    def _synchronise(file: int, path: str) -> None:
+        """Have the new *file* survive a power loss, with its name: journals keep the order of the two.
+
+        Only after this is the answer acknowledged. What a power loss leaves before it cannot be read, so it is a miss.
+        """
+        try:
+            os.fsync(file)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
+
+    @staticmethod
+    def _replace(temporary: str, path: str) -> None:
+        os.replace(temporary, path)
+        _sync_folder(path)
 
     def _archive(self, key: str, path: str) -> None:
         stamp = utc_stamp(time.time())
@@ -153,6 +173,17 @@ class FolderStorage:
 
     def _error(self, verb: str, key: str, exc: OSError) -> StoreError:
         return StoreError(f"cannot {verb} {key!r} in {self.root}: {exc.strerror or exc}")
+
+
+def _make(folder: str) -> None:
+    """Make *folder*, and its parents when they are missing: one system call where os.makedirs has several."""
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        if not os.path.isdir(folder):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
+    except FileNotFoundError:
+        os.makedirs(folder, exist_ok=True)
 
 
 def _sync_folder(path: str) -> None:

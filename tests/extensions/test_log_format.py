@@ -80,9 +80,3 @@ def test_long_items_are_cut(item):
 
 def test_items_that_look_like_formats_are_kept():
     assert line(formatter("DEBUG").scraped("100% %s", RESPONSE, SPIDER)) == "Scraped '100% %s'"
-
-
-def test_what_is_dropped_and_what_fails_is_still_said():
-    loud = formatter("INFO")
-    assert loud.dropped(CHART, ValueError("why"), RESPONSE, SPIDER)["level"] == logging.WARNING
-    assert "why" in line(loud.dropped(CHART, ValueError("why"), RESPONSE, SPIDER))

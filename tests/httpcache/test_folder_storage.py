@@ -105,17 +105,28 @@ def test_a_folder_that_somebody_removed_is_made_again(store):
     assert store.get(KEY) == b"2"
 
 
-def test_on_disk_before_it_has_a_name(store, monkeypatch):
+def test_on_disk_with_its_name_before_it_is_acknowledged(store, monkeypatch):
     seen = []
     real = os.fsync
 
     def fsync(handle):
         real(handle)
-        seen.append((store.root / KEY).exists())
+        seen.append((store.root / KEY).read_bytes())
 
     monkeypatch.setattr(os, "fsync", fsync)
     store.put(KEY, b"1")
-    assert seen == [False, True]  # the file under its temporary name, then the folder with the new name
+    assert seen == [b"1"]
+
+
+def test_what_cannot_be_synchronised_is_not_there(store, monkeypatch):
+    def fsync(handle):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch, pytest.raises(StoreError, match="Input/output error"):
+        patch.setattr(os, "fsync", fsync)
+        store.put(KEY, b"1")
+    assert store.get(KEY) is None
+    assert list(store.root.rglob("*.*")) == []
 
 
 # --- keys ---------------------------------------------------------------------------------------------------------
