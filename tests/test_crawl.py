@@ -6,11 +6,12 @@ import json
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 
 import pytest
-from conftest import KEY
+from conftest import KEY, ROOT
 
 from lastfm_crawl.httpcache.envelope import decode
 from lastfm_crawl.httpcache.folder import FolderStorage
@@ -241,6 +242,51 @@ def _wait(process: subprocess.Popen, sandbox, requests: int) -> tuple[str, str]:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     return process.communicate(timeout=60)
+
+
+BROKEN = """
+import sys
+from scrapy.cmdline import execute
+from lastfm_crawl.httpcache.middleware import AsyncHttpCacheMiddleware as Cache
+
+real = Cache.process_response
+
+async def broken(self, request, response):
+    if "user=c" in request.url:
+        raise ValueError("nobody expected this")
+    return await real(self, request, response)
+
+Cache.process_response = broken
+execute()
+"""
+
+
+class TestLosses:
+    def test_an_exception_that_nobody_expected_is_a_loss_and_holds_nobody_up(self, project):
+        world = World.of({"a": ["b", "c"], "b": ["d"], "c": ["e"], "d": [], "e": []}, {"a": [("Queen", 1)]})
+        with serve(world) as sandbox:
+            project.url = sandbox.url
+            words = [sys.executable, "-c", BROKEN, *project.words("friends", seeds="a")]
+            result = subprocess.run(
+                words, cwd=ROOT, env=project.env(), capture_output=True, text=True, timeout=60, check=False
+            )
+            assert result.returncode == 1
+            assert "1 pages were given up" in result.stderr
+            assert {name for name, *_ in project.query(USERS)} == {"a", "b", "c", "d"}
+            succeed(project.crawl("friends", seeds="a"))
+        assert_equals_world(project, world, "a")
+
+    def test_a_seed_whose_profile_never_comes_is_no_member(self, project):
+        world, faults = World.of({"a": ["b"], "b": [], "z": ["y"], "y": []}, {}), Faults()
+        faults.script("user.getInfo", user="z", kinds=["error_8_500"], times=None)
+        with serve(world, faults) as sandbox:
+            project.url = sandbox.url
+            assert project.crawl("friends", seeds="a,z").returncode == 1
+            assert {name for name, *_ in project.query(USERS)} == {"a", "b"}
+            sandbox.faults = Faults()
+            succeed(project.crawl("friends", seeds="a,z"))
+        assert {name for name, *_ in project.query(USERS)} == {"a", "b", "z", "y"}
+        assert project.query("SELECT 1 FROM lastfm_users WHERE discovered_at < '2020-01-01'") == []
 
 
 class TestInterruption:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import urllib.request
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from scrapy import signals
@@ -51,7 +52,7 @@ class Alerts:
         }
         try:
             await asyncio.to_thread(self._post, json.dumps(alert).encode())
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, HTTPException) as exc:
             # The URL is a secret of its own kind: whoever has it can post.
             logger.warning("the alert could not be sent: %s", type(exc).__name__)
 

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from scrapy import signals
 
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 _REFRESH = 0.25  # seconds
 #: Seconds of the past that the rate and the time left are taken from.
 _WINDOW = 120
+_WIDE = 110  # columns
 
 
 class Progress:
@@ -31,8 +32,9 @@ class Progress:
         self._interval = crawler.settings.getfloat("PROGRESS_INTERVAL")
         self._console = Console(stderr=True)
         self._bar: Bar | None = None
+        self._narrow = False
         self._ticking: asyncio.Task[None] | None = None
-        self._past: list[tuple[float, int, int]] = []  # when, requests, done
+        self._past = [(time.monotonic(), 0, 0)]  # when, requests, done
         self._handlers: list[logging.StreamHandler[Any]] = []
 
     @classmethod
@@ -45,7 +47,7 @@ class Progress:
 
     def spider_opened(self, spider: Spider) -> None:
         """Begin to show."""
-        if self._console.is_terminal:
+        if sys.stderr.isatty():  # rich also takes FORCE_COLOR for a terminal
             self._start_bar(spider)
         task = self._show_bar(spider) if self._bar else self._log_lines(spider)
         self._ticking = asyncio.get_running_loop().create_task(task)
@@ -63,15 +65,17 @@ class Progress:
             handler.setStream(sys.stderr)
 
     def _start_bar(self, spider: Spider) -> None:
-        self._bar = Bar(
-            SpinnerColumn(),
+        # On eighty columns what counts is there, with a short bar; the rest has to go.
+        self._narrow = self._console.width < _WIDE
+        columns: list[ProgressColumn] = [
             TextColumn("[bold]{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=5 if self._narrow else 40),
             MofNCompleteColumn(),
             TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
-            console=self._console,
-        )
+        ]
+        if not self._narrow:
+            columns = [SpinnerColumn(), *columns, TimeElapsedColumn()]
+        self._bar = Bar(*columns, console=self._console)
         self._bar.add_task(spider.name, total=None, detail="")
         stderr = sys.stderr
         self._bar.start()
@@ -106,7 +110,8 @@ class Progress:
         done, total = _position(spider)
         now = time.monotonic()
         self._past.append((now, requests, done))
-        while self._past[0][0] < now - _WINDOW:
+        # The one before the window's first stays: of two lines that are far apart the earlier is the start.
+        while len(self._past) > 2 and self._past[1][0] < now - _WINDOW:
             self._past.pop(0)
         then, requests_then, done_then = self._past[0]
         minutes = (now - then) / 60
@@ -115,11 +120,11 @@ class Progress:
         parts = [
             f"{requests} requests",
             f"{rate:.0f}/min",
-            f"{stats.get('httpcache/hit', 0)} from the store",
+            f"{stats.get('httpcache/hit', 0)} {'stored' if self._narrow else 'from the store'}",
             f"{stats.get('lastfm_crawl/failed_answers', 0)} errors",
         ]
         if left is not None and total > done:
-            parts.append(f"{_duration(left)} left")
+            parts.append(f"~{_duration(left)}" if self._narrow else f"{_duration(left)} left")
         return ", ".join(parts)
 
 

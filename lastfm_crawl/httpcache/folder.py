@@ -51,7 +51,9 @@ class FolderStorage:
         try:
             with self._written(path, blob) as (file, temporary):
                 if self._create(temporary, path):
-                    self._synchronise(file, path)
+                    # With its name: journals keep the order of the two. Only then is the answer acknowledged; what a
+                    # power loss leaves before that cannot be read, so it is a miss.
+                    os.fsync(file)
                 elif self.get(key) != blob:
                     os.fsync(file)
                     # Rare. Without the lock an answer that another process puts there in between would be lost.
@@ -134,19 +136,6 @@ class FolderStorage:
                 return False
             self._replace(temporary, path)
         return True
-
-    @staticmethod
-    def _synchronise(file: int, path: str) -> None:
-        """Have the new *file* survive a power loss, with its name: journals keep the order of the two.
-
-        Only after this is the answer acknowledged. What a power loss leaves before it cannot be read, so it is a miss.
-        """
-        try:
-            os.fsync(file)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-            raise
 
     @staticmethod
     def _replace(temporary: str, path: str) -> None:

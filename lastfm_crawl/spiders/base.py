@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scrapy import Request, Spider, signals
+from scrapy.exceptions import IgnoreRequest
 
 from lastfm_crawl.items import Admissions, Member, Page, user_key
 from lastfm_crawl.services import lastfm
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from scrapy.http import Response
+    from twisted.python.failure import Failure
 
 
 class LastfmSpider(Spider):
@@ -70,7 +72,16 @@ class LastfmSpider(Spider):
             meta["store_max_age"] = self.args["max_age"]
         # Never filtered: what was asked in an earlier run and lost there must be asked again.
         url = call.url(self.settings["LASTFM_API_URL"])
-        return Request(url, callback, meta=meta, dont_filter=True, **options)
+        return Request(url, callback, errback=self.lost, meta=meta, dont_filter=True, **options)
+
+    def lost(self, failure: Failure) -> Any:
+        """A request that brought no answer. What was not given up (and counted) on purpose is a fault: count it, too.
+
+        An exception in a middleware passes by everybody else, and the run would end as if nothing had been lost.
+        """
+        if not isinstance(failure.value, IgnoreRequest):
+            self.crawler.stats.inc_value("lastfm_crawl/lost")
+            self.logger.error("%s is lost: %r", failure.request.url, failure.value)  # type: ignore[attr-defined]
 
     @staticmethod
     def answer(response: Response) -> Page:

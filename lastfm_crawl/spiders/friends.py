@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scrapy import Request
+from scrapy.exceptions import IgnoreRequest
 
 from lastfm_crawl.items import Admissions, FriendsPage, Member, Page, UserMark, user_key
 from lastfm_crawl.services import lastfm
@@ -52,7 +53,7 @@ class FriendsSpider(LastfmSpider):
         members = {
             user_key(m.name): None if m.seed is None else Way(m.depth or 0, places[user_key(m.seed)]) for m in known
         }
-        self._members = {user_key(m.name): m.name for m in known}
+        self._members = {user_key(m.name): m for m in known}
         self._profiles = await run(queries.users_fetched, "user.getInfo", self.since)
         self._frontier = Frontier(
             self._seeds,
@@ -87,11 +88,12 @@ class FriendsSpider(LastfmSpider):
             yield result
 
     async def lost(self, failure: Failure) -> AsyncIterator[Any]:
-        """A page that was given up, and counted as lost, must not hold up the walk; the next run asks for it again."""
-        if isinstance(failure.value, PageLostError):
+        """A page that was given up must not hold up the walk; the next run asks for it again."""
+        super().lost(failure)
+        # Other ignored requests belong to a run that is ending.
+        if isinstance(failure.value, PageLostError) or not isinstance(failure.value, IgnoreRequest):
             call: lastfm.Call = failure.request.meta["call"]  # type: ignore[attr-defined]  # Scrapy puts it there
-            number = call.page if call.method == "user.getFriends" else 0
-            self._frontier.answer(call.user, number, 0, ())
+            self._frontier.give_up(call.user, call.page if call.method == "user.getFriends" else 0)
             async for result in self._proceed():
                 yield result
 
@@ -120,7 +122,7 @@ class FriendsSpider(LastfmSpider):
                     known = True
                 else:
                     call = lastfm.get_friends(user, page) if page else lastfm.get_info(user)
-                    yield self.ask(call, self.parse, errback=self.lost)
+                    yield self.ask(call, self.parse)
             if not known:
                 break
         self.done, self.total = frontier.lists_done, frontier.lists_known
@@ -133,13 +135,13 @@ class FriendsSpider(LastfmSpider):
         question = (user_key(step.user), step.page)
         if page := self._pages.pop(question, None):
             yield page
-        discovered_at = self._times.pop(question, 0.0)
+        answered_at = self._times.pop(question, None)
         if step.admitted:
-            for admission in step.admitted:
-                self._members[user_key(admission.user)] = admission.user
-            yield Admissions(
-                tuple(Member(user, self._seeds[way.seed], way.depth, discovered_at) for user, way in step.admitted)
-            )
+            members = []
+            for user, way in step.admitted:
+                known = self._members.setdefault(user_key(user), Member(user, None, None, answered_at or self.started))
+                members.append(Member(user, self._seeds[way.seed], way.depth, answered_at or known.discovered_at))
+            yield Admissions(tuple(members))
 
     async def _look_up(self, users: list[str]) -> None:
         """Feed the frontier the lists of *users* that the warehouse has."""
@@ -152,7 +154,7 @@ class FriendsSpider(LastfmSpider):
 
     def _profiles_left(self) -> list[lastfm.Call]:
         """Profiles of members that were not asked for yet, each once."""
-        left = [name for key, name in self._members.items() if key not in self._profiles]
+        left = [member.name for key, member in self._members.items() if key not in self._profiles]
         self._profiles.update(dict.fromkeys(map(user_key, left), 0.0))
         self.total += len(left)
         return [lastfm.get_info(name) for name in left]

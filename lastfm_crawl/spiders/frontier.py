@@ -49,6 +49,7 @@ class _Answer(NamedTuple):
     pages: int
     friends: Sequence[str]
     stored: bool
+    lost: bool = False
 
 
 @dataclass(slots=True)
@@ -157,13 +158,20 @@ class Frontier:
 
         An answer that nobody waits for is ignored.
         """
+        self._take(user, page, _Answer(pages, friends, stored))
+
+    def give_up(self, user: str, page: int) -> None:
+        """Page *page* of the list of *user* does not come in this run; a seed without a profile is not admitted."""
+        self._take(user, page, _Answer(0, (), stored=False, lost=True))
+
+    def _take(self, user: str, page: int, answer: _Answer) -> None:
         key = user_key(user)
-        if not stored:
+        if not answer.stored:
             self._under_way -= 1
         for entry in islice(self._queue, self._turn, None):
             if (entry.turn > 0) == (page > 0) and user_key(entry.user) == key:
-                entry.answers[page] = _Answer(pages, friends, stored)
-                entry.pages = max(pages, entry.turn)
+                entry.answers[page] = answer
+                entry.pages = max(answer.pages, entry.turn)
                 return
 
     def advance(self) -> Iterator[Step]:
@@ -177,11 +185,16 @@ class Frontier:
             answer = entry.answers.get(entry.turn)
             if answer is None and self._skips(entry):
                 self._turn += 1
+                if entry.turn == 0 and user_key(entry.user) in self._members:  # gone, but a seed all the same
+                    yield Step(entry.user, 0, self._admit(entry.user, entry.way))
                 continue
             if answer is None or (self.full and entry.turn and not answer.stored):
                 return
             del entry.answers[entry.turn]
             page = entry.turn
+            if page == 0 and answer.lost:
+                self._turn += 1
+                continue
             if page < answer.pages:
                 entry.turn += 1
             else:

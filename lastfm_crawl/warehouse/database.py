@@ -36,7 +36,6 @@ _HOPELESS = (
     psycopg.errors.DiskFull,
     psycopg.errors.ReadOnlySqlTransaction,
     psycopg.errors.InsufficientPrivilege,
-    psycopg.errors.UndefinedTable,
 )
 
 
@@ -51,6 +50,8 @@ def check_url(url: str) -> None:
     except psycopg.ProgrammingError:
         # libpq's own message quotes the URL, and with it a password.
         raise ValueError("DATABASE_URL is not a PostgreSQL connection URL (postgresql://user@host:5432/name)") from None
+    if url.partition("://")[2].partition("/")[0].count("@") > 1:
+        raise ValueError("DATABASE_URL has two @ before the host: write an @ in the password as %40")
 
 
 class Database:
@@ -68,8 +69,10 @@ class Database:
     def open(self) -> None:
         """Connect and bring the schema up to date. Raises :class:`WarehouseUnavailableError`, at the first failure."""
         try:
+            if self._url:
+                check_url(self._url)
             self._connect(first=True)
-        except (psycopg.Error, EmbeddedPostgresError, OSError) as exc:
+        except (psycopg.Error, EmbeddedPostgresError, OSError, ValueError) as exc:
             raise WarehouseUnavailableError(_one_line(exc)) from exc
 
     def run(self, work: Callable[Concatenate[psycopg.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -102,12 +105,16 @@ class Database:
         connection = psycopg.connect(
             self.conninfo, application_name="lastfm_crawl", autocommit=True, connect_timeout=10
         )
+        self._connection = connection
         if first:
             if connection.info.server_version < _OLDEST_VERSION:
-                connection.close()
+                self._drop()
                 raise WarehouseUnavailableError("PostgreSQL 14 or newer is needed")
-            migrate(self.conninfo)
-        self._connection = connection
+            try:
+                migrate(self.conninfo)
+            except BaseException:
+                self._drop()
+                raise
         return connection
 
     def _drop(self) -> None:

@@ -29,6 +29,9 @@ def migrate(conninfo: str) -> None:
         # Held by the session, so it is gone when its process is; yoyo's own lock is a row that outlives a kill.
         connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         uri = DatabaseURI("postgresql+psycopg", None, None, None, None, "", {"conninfo": conninfo})
+        row = connection.execute("SELECT has_schema_privilege(current_schema(), 'CREATE')").fetchone()
+        if not row or not row[0]:  # yoyo would only find that its own tables are missing
+            raise psycopg.errors.InsufficientPrivilege("permission denied: the user may not create tables")
         backend = _Backend(uri, "_yoyo_migration")
         try:
             backend.create_lock_table()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lastfm_crawl.items import (
     Admissions,
     FriendsPage,
+    Member,
     Page,
     Profile,
     ProfilePage,
@@ -35,13 +36,11 @@ CREATE TEMP TABLE IF NOT EXISTS stage_users (
     registered_at timestamptz, profile_at timestamptz) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_fetches (
     place integer, user_id integer, method text COLLATE "C", params text COLLATE "C", page integer, pages integer,
-    total bigint, received integer, stored integer, skipped jsonb, status text, fetched_at timestamptz
+    total bigint, received integer, stored integer, skipped jsonb, status text, detail text, fetched_at timestamptz
     ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_friendships (LIKE friendships) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_charts (
     fetch_id integer, artists integer[], ranks integer[], playcounts integer[]) ON COMMIT DELETE ROWS;
-CREATE TEMP TABLE IF NOT EXISTS stage_marks (
-    user_id integer, method text, status text, detail text, at timestamptz) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_members (
     user_id integer, seed_id integer, depth integer, at timestamptz) ON COMMIT DELETE ROWS;
 """
@@ -63,12 +62,14 @@ WHERE u.key = s.key AND s.profile_at IS NOT NULL
        OR (s.profile_at, coalesce(s.playcount, 0)) > (u.profile_at, coalesce(u.playcount, 0)))
 """
 _SAVE_FETCHES = """
-INSERT INTO fetches (user_id, method, params, page, pages, total, received, stored, skipped, status, fetched_at)
-SELECT user_id, method, params, page, pages, total, received, stored, skipped, status, fetched_at
+INSERT INTO fetches
+    (user_id, method, params, page, pages, total, received, stored, skipped, status, detail, fetched_at)
+SELECT user_id, method, params, page, pages, total, received, stored, skipped, status, detail, fetched_at
 FROM stage_fetches ORDER BY user_id, method, params, page
 ON CONFLICT (user_id, method, params, page) DO UPDATE
 SET pages = excluded.pages, total = excluded.total, received = excluded.received, stored = excluded.stored,
-    skipped = excluded.skipped, status = excluded.status, fetched_at = excluded.fetched_at
+    skipped = excluded.skipped, status = excluded.status, detail = excluded.detail,
+    fetched_at = excluded.fetched_at
 WHERE fetches.fetched_at <= excluded.fetched_at
 """
 # Only what is not older than what was there before was written; the rest is left alone.
@@ -77,40 +78,53 @@ SELECT s.place, f.id FROM stage_fetches s
 JOIN fetches f USING (user_id, method, params, page, fetched_at)
 """
 _REPLACE_FRIENDSHIPS = "DELETE FROM friendships WHERE fetch_id = ANY(%s)"
-_SAVE_FRIENDSHIPS = "INSERT INTO friendships SELECT * FROM stage_friendships"
+_SAVE_FRIENDSHIPS = """
+INSERT INTO friendships
+SELECT DISTINCT ON (fetch_id, friend_id) * FROM stage_friendships ORDER BY fetch_id, friend_id, position
+"""
 _REPLACE_USER_ARTISTS = "DELETE FROM user_artists WHERE fetch_id = ANY(%s)"
 _SAVE_USER_ARTISTS = """
 INSERT INTO user_artists (fetch_id, artist_id, rank, playcount)
-SELECT s.fetch_id, a.artist_id, a.rank, a.playcount
+SELECT DISTINCT ON (s.fetch_id, a.artist_id) s.fetch_id, a.artist_id, a.rank, a.playcount
 FROM stage_charts s, unnest(s.artists, s.ranks, s.playcounts) AS a (artist_id, rank, playcount)
-ORDER BY s.fetch_id, a.artist_id
+ORDER BY s.fetch_id, a.artist_id, a.rank
 """
-# A mark counts unless something newer contradicts it: any answer contradicts "not found", the same method the others.
-_SAVE_MARKS = """
+# A user is what the newest answer to that effect says, unless something newer contradicts it: any answer contradicts
+# "not found", the rest only an answer of the same method.
+_SAVE_STATUS = """
 UPDATE users u
-SET status = s.status, status_detail = s.detail, status_method = s.method, status_at = s.at
-FROM stage_marks s
-WHERE u.id = s.user_id AND (u.status_at IS NULL OR u.status_at <= s.at)
-  AND NOT EXISTS (SELECT FROM fetches f
-                  WHERE f.user_id = u.id AND f.status = 'ok' AND f.fetched_at > s.at
-                    AND (s.status = 'not_found' OR f.method = s.method))
+SET status = coalesce(mark.status, 'ok'), status_detail = mark.detail, status_at = mark.fetched_at
+FROM (SELECT DISTINCT user_id FROM stage_fetches) s
+LEFT JOIN LATERAL (
+    SELECT m.status, m.detail, m.fetched_at FROM fetches m
+    WHERE m.user_id = s.user_id AND m.page = 0
+      AND NOT EXISTS (SELECT FROM fetches f
+                      WHERE f.user_id = m.user_id AND f.page > 0 AND f.fetched_at > m.fetched_at
+                        AND (m.status = 'not_found' OR f.method = m.method))
+    ORDER BY m.fetched_at DESC, m.status LIMIT 1) mark ON true
+WHERE u.id = s.user_id
+  AND (u.status, u.status_detail, u.status_at)
+      IS DISTINCT FROM (coalesce(mark.status, 'ok'), mark.detail, mark.fetched_at)
 """
-_CLEAR_MARKS = """
-UPDATE users u
-SET status = 'ok', status_detail = NULL, status_method = NULL, status_at = s.fetched_at
-FROM stage_fetches s
-WHERE u.id = s.user_id AND s.status = 'ok' AND u.status <> 'ok' AND u.status_at < s.fetched_at
-  AND (u.status = 'not_found' OR u.status_method = s.method)
-"""
-_SAVE_MEMBERS = """
-UPDATE users u
-SET discovered_at = least(u.discovered_at, s.at),
-    crawl_seed = CASE WHEN s.depth <= coalesce(u.crawl_depth, s.depth) THEN s.seed_id ELSE u.crawl_seed END,
-    crawl_depth = least(u.crawl_depth, s.depth)
-FROM stage_members s WHERE u.id = s.user_id
-"""
+# Seeds are numbered one after another, also by several loaders at once.
+_LOCK_SEEDS = "SELECT pg_advisory_xact_lock(x'1a57f4'::integer)"
 _NUMBER_SEED = """
 UPDATE users SET seed_no = (SELECT coalesce(max(seed_no) + 1, 0) FROM users) WHERE id = %s AND seed_no IS NULL
+"""
+_SAVE_MEMBERS = """
+UPDATE users u SET discovered_at = least(u.discovered_at, s.at)
+FROM (SELECT user_id, min(at) AS at FROM stage_members GROUP BY user_id) s
+WHERE u.id = s.user_id
+"""
+# The shortest way from a seed counts, and of equally short ones that from the earlier seed.
+_SAVE_WAYS = """
+UPDATE users u SET crawl_depth = way.depth, crawl_seed = way.seed_id
+FROM (SELECT DISTINCT ON (m.user_id) m.user_id, m.depth, m.seed_id, seed.seed_no
+      FROM stage_members m JOIN users seed ON seed.id = m.seed_id
+      ORDER BY m.user_id, m.depth, seed.seed_no) way
+WHERE u.id = way.user_id
+  AND (u.crawl_depth IS NULL
+       OR (way.depth, way.seed_no) < (u.crawl_depth, (SELECT seed_no FROM users WHERE id = u.crawl_seed)))
 """
 
 
@@ -171,8 +185,9 @@ class PostgresSink:
             loaded = self._load_fetches(cursor, self._newest(pages))
             self._load_friendships(cursor, {i: p for i, p in loaded.items() if isinstance(p, FriendsPage)})
             self._load_user_artists(cursor, {i: p for i, p in loaded.items() if isinstance(p, TopArtistsPage)})
-            self._load_marks(cursor, list(loaded.values()))
-            self._load_members(cursor, admissions)
+            if pages:
+                cursor.execute(_SAVE_STATUS)
+            self._load_members(cursor, [member for admission in admissions for member in admission.members])
 
     def committed(self) -> None:
         """The transaction of the last :meth:`load` is committed."""
@@ -232,10 +247,11 @@ class PostgresSink:
 
     def _fetch_row(self, place: int, page: Page) -> tuple[Any, ...]:
         stored = page.received - sum(page.skipped.values())
-        status = page.status if isinstance(page, UserMark) else "ok"
+        status, detail = (page.status, page.detail) if isinstance(page, UserMark) else ("ok", None)
         return (
             place, self._users[user_key(page.user)], page.method, page.params, _page(page), page.pages, page.total,
-            page.received, stored, json.dumps(dict(page.skipped)), status, _time(page.fetched_at),
+            page.received, stored, json.dumps(dict(page.skipped)), status, detail,
+            _time(page.fetched_at),
         )  # fmt: skip
 
     def _load_friendships(self, cursor: psycopg.Cursor, pages: Mapping[int, FriendsPage]) -> None:
@@ -276,32 +292,21 @@ class PostgresSink:
             self._artists.add(cursor.fetchall())
             names = missing
 
-    def _load_marks(self, cursor: psycopg.Cursor, pages: Sequence[Page]) -> None:
-        marks = [
-            (self._users[user_key(p.user)], p.method, p.status, p.detail, _time(p.fetched_at))
-            for p in pages
-            if isinstance(p, UserMark)
-        ]
-        if marks:
-            _copy(cursor, "stage_marks", marks)
-            cursor.execute(_SAVE_MARKS)
-        if len(marks) < len(pages):
-            cursor.execute(_CLEAR_MARKS)
-
-    def _load_members(self, cursor: psycopg.Cursor, admissions: Sequence[Admissions]) -> None:
-        # Of several admissions of one user in a batch the last one counts: ways from a seed only get shorter.
-        members = {user_key(m.name): m for a in admissions for m in a.members}
+    def _load_members(self, cursor: psycopg.Cursor, members: Sequence[Member]) -> None:
         if not members:
             return
         rows = [
-            (self._users[key], m.seed and self._users[user_key(m.seed)], m.depth, _time(m.discovered_at))
-            for key, m in members.items()
+            (self._users[user_key(m.name)], m.seed and self._users[user_key(m.seed)], m.depth, _time(m.discovered_at))
+            for m in members
         ]
+        seeds = [user for user, _, depth, _ in rows if depth == 0]
+        if seeds:
+            cursor.execute(_LOCK_SEEDS)
+        for seed in seeds:
+            cursor.execute(_NUMBER_SEED, [seed])
         _copy(cursor, "stage_members", rows)
         cursor.execute(_SAVE_MEMBERS)
-        for user, _, depth, _ in rows:
-            if depth == 0:
-                cursor.execute(_NUMBER_SEED, [user])
+        cursor.execute(_SAVE_WAYS)
 
 
 def _page(page: Page) -> int:

@@ -107,7 +107,7 @@ def members_left(
     since: float | None = None,
     marks_since: float = 0,
 ) -> list[str]:
-    """Names of members whose list (*method*, *params*) is not complete, in the order of their admission.
+    """Names of members whose list (*method*, *params*) is not complete, those nearest to the seeds first.
 
     A list is complete with all its pages, or the first *max_pages* of them, or with a mark that says that there is
     none. Users found gone after *marks_since* are left out.
@@ -126,12 +126,12 @@ def members_left(
             SELECT FROM fetches f
             WHERE f.user_id = u.id AND f.method = %(method)s AND f.params = %(params)s
               AND f.status IN ('not_found', 'private') AND f.fetched_at >= greatest(%(since)s, %(marks)s)
-              AND f.fetched_at > coalesce(newest.fetched_at, '-infinity'))
+              AND f.fetched_at >= coalesce(newest.fetched_at, '-infinity'))
           AND greatest(least(newest.pages, %(max_pages)s), 1) > (
             SELECT count(*) FROM fetches f
             WHERE f.user_id = u.id AND f.method = %(method)s AND f.params = %(params)s AND f.status = 'ok'
               AND f.fetched_at >= %(since)s AND f.page <= greatest(least(newest.pages, %(max_pages)s), 1))
-        ORDER BY u.crawl_depth NULLS LAST, u.id
+        ORDER BY u.crawl_depth NULLS LAST, u.key
         """,
         {
             "method": method,

@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 import pytest
-
 from conftest import ROOT
+
 from lastfm_crawl.warehouse.embedded import EmbeddedPostgres
 
 
@@ -30,7 +30,9 @@ def demo(environment):
 
 
 def figures(output: str) -> dict[str, int]:
-    found = re.findall(r"^(users|friendships|artists|requests to the sandbox|stored answers) +([\d,]+)", output, re.M)
+    found = re.findall(
+        r"^(users|friendships|artists|requests to the sandbox|stored answers) +([\d,]+)", output, re.MULTILINE
+    )
     return {name: int(value.replace(",", "")) for name, value in found}
 
 
@@ -51,5 +53,5 @@ def test_the_commands_are_listed():
     result = subprocess.run(
         [sys.executable, "-m", "scrapy"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
-    assert re.search(r"^  demo +\S", result.stdout, re.M)
-    assert re.search(r"^  crawl +Run a spider; the exit code", result.stdout, re.M)
+    assert re.search(r"^  demo +\S", result.stdout, re.MULTILINE)
+    assert re.search(r"^  crawl +Run a spider; the exit code", result.stdout, re.MULTILINE)

@@ -27,11 +27,6 @@ from lastfm_crawl.extensions.progress import Progress
 ROOT = Path(__file__).parent.parent.parent
 
 
-def bug(reason):
-    """A promise that the code does not keep yet."""
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
 class Clock:
     """Time that passes when it is told to."""
 
@@ -107,7 +102,6 @@ def test_rate_and_time_left_are_those_of_the_last_minutes(crawler, monkeypatch):
     assert "left" not in progress._line(spider)
 
 
-@bug("the rate is taken between two lines; the first one has none before it")
 def test_the_first_line_has_a_rate(crawler, monkeypatch, caplog):
     clock, progress, spider = Clock(monkeypatch), Progress.from_crawler(crawler), Counting(name="x")
     clock.now += 60
@@ -115,7 +109,6 @@ def test_the_first_line_has_a_rate(crawler, monkeypatch, caplog):
     assert "60 requests, 60/min" in progress._line(spider)
 
 
-@bug("of lines more than two minutes apart the one before is always forgotten")
 def test_lines_that_are_minutes_apart_have_a_rate(crawler, monkeypatch):
     clock, progress, spider = Clock(monkeypatch), Progress.from_crawler(crawler), Counting(name="x")
     for minutes in (0, 5, 10):
@@ -240,7 +233,6 @@ def test_a_bar_of_eighty_columns_tells_all(wide):
     assert any("8/8" in line and "56 requests" in line and "/min" in line and "errors" in line for line in lines)
 
 
-@bug("the detail takes the room of the bar and of done/total")
 def test_a_bar_of_eighty_columns_tells_all_of_a_big_crawl():
     script = SCRIPT.replace("BEFORE = 0", "BEFORE = 9_000").replace("range(1, 9)", "range(1, 5)")
     lines = on_screen(run_on_terminal(80, script))
@@ -266,7 +258,6 @@ def test_off_a_terminal_the_log_has_plain_lines():
     assert "INFO: friends: 8 of 8 pages, 56 requests" in written
 
 
-@bug("FORCE_COLOR makes rich believe in a terminal")
 def test_off_a_terminal_nothing_moves_even_where_colours_are_wanted():
     """As GitHub's runners and others set it."""
     written = run_off_a_terminal(FORCE_COLOR="1")

@@ -156,6 +156,8 @@ HARMFUL = [
     {"registered_at": 10**18},
     {"registered_at": -(10**18)},
 ]
+
+
 @pytest.mark.parametrize("fields", HARMFUL)
 def test_what_no_database_takes_in_a_friend_does_not_pass(fields):
     page = process(friends(Profile("a"), Profile("b", **fields)))

@@ -17,7 +17,6 @@ CREATE TABLE users (
     discovered_at timestamptz,                       -- null: named in somebody's friends list, not a member
     status        text NOT NULL DEFAULT 'ok' CHECK (status IN ('ok', 'not_found', 'private', 'error')),
     status_detail text,
-    status_method text,                              -- what was asked when the status was learnt
     status_at     timestamptz
 ) WITH (fillfactor = 80);                            -- room for the updates that every further friends list brings
 
@@ -35,6 +34,7 @@ CREATE TABLE fetches (
     stored     integer NOT NULL,
     skipped    jsonb NOT NULL DEFAULT '{}',
     status     text NOT NULL DEFAULT 'ok',
+    detail     text,                                 -- of a mark: what Last.fm said
     fetched_at timestamptz NOT NULL,
     PRIMARY KEY (user_id, method, params, page)
 );
