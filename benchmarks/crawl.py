@@ -3,7 +3,8 @@
     python -m benchmarks.crawl [--users 2000] [--artists 1000] [--rounds 3]
 
 All read the same pages from the same stand-in, in turns, in one run; medians. ``bare`` is Scrapy with its default
-settings and json.loads, which keeps nothing; ``tuned`` the same with the two settings that matter changed. Memory is
+settings (but INFO logging) and
+json.loads, which keeps nothing; ``tuned`` the same with the two settings that matter changed. Memory is
 the largest resident size of the crawl's process.
 """
 
@@ -41,7 +42,9 @@ class Run(NamedTuple):
 def _timed(command: list[str], environment: dict[str, str] | None = None) -> tuple[str, float]:
     """The output of *command*, and the peak resident size of its process in MB."""
     with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(command, stdout=output, cwd=ROOT, env={**os.environ, **(environment or {})})
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.DEVNULL, cwd=ROOT, env={**os.environ, **(environment or {})}
+        )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
@@ -109,11 +112,9 @@ def main() -> None:
     options = parser.parse_args()
     users, found = options.users, {}
     peers = min(users, 200)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        EmbeddedPostgres(Path(folder, "pg")) as postgres,
-        standin(users, options.artists) as (api, size),
-    ):
+    with tempfile.TemporaryDirectory() as folder, standin(users, options.artists) as (api, size):
+        server = EmbeddedPostgres(Path(folder, "pg"))
+        postgres = server.start()
         rounds: list[dict[str, Run]] = []
         for number in range(options.rounds):
             friends, artists = project(api, users, Path(folder), postgres)
@@ -132,6 +133,7 @@ def main() -> None:
         }
         peer = pylast(api, peers)
         found["artists: pylast"] = (peers / peer.seconds, peer.megabytes)
+        server.remove()
     print(
         f"\n{users} users, {options.artists} artists each ({size / 1024:.0f} KB a page), median of {options.rounds}\n"
     )

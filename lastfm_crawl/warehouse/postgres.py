@@ -61,6 +61,10 @@ WHERE u.key = s.key AND s.profile_at IS NOT NULL
   AND (u.profile_at IS NULL
        OR (s.profile_at, coalesce(s.playcount, 0)) > (u.profile_at, coalesce(u.playcount, 0)))
 """
+# Two loaders of one user come one after the other, so that each derives what it derives from all answers.
+_LOCK_USERS = """
+SELECT FROM users WHERE id IN (SELECT user_id FROM stage_fetches) ORDER BY id FOR NO KEY UPDATE
+"""
 _SAVE_FETCHES = """
 INSERT INTO fetches
     (user_id, method, params, page, pages, total, received, stored, skipped, status, detail, fetched_at)
@@ -116,7 +120,7 @@ UPDATE users u SET discovered_at = least(u.discovered_at, s.at)
 FROM (SELECT user_id, min(at) AS at FROM stage_members GROUP BY user_id) s
 WHERE u.id = s.user_id
 """
-# The shortest way from a seed counts, and of equally short ones that from the earlier seed.
+# The shortest way from a seed counts, and of equally short ones that from the earlier seed. (Seeds are admitted first.)
 _SAVE_WAYS = """
 UPDATE users u SET crawl_depth = way.depth, crawl_seed = way.seed_id
 FROM (SELECT DISTINCT ON (m.user_id) m.user_id, m.depth, m.seed_id, seed.seed_no
@@ -241,6 +245,7 @@ class PostgresSink:
         if not pages:
             return {}
         _copy(cursor, "stage_fetches", [self._fetch_row(place, page) for place, page in enumerate(pages)])
+        cursor.execute(_LOCK_USERS)
         cursor.execute(_SAVE_FETCHES)
         cursor.execute(_SAVED_FETCHES)
         return {fetch: pages[place] for place, fetch in cursor.fetchall()}

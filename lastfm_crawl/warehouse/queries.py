@@ -96,7 +96,13 @@ def friend_lists(
     lists: dict[str, list[StoredList]] = {}
     for key, page, pages, fetched_at, friends in rows:
         lists.setdefault(key, []).append(StoredList(page, pages, friends, fetched_at))
-    return lists
+    return {key: _current(pages) for key, pages in lists.items()}
+
+
+def _current(pages: list[StoredList]) -> list[StoredList]:
+    """Those of *pages* that the list has now, by its newest answer (the view current_pages, for one list)."""
+    newest = max(pages, key=lambda page: (page.fetched_at, page.page))
+    return [page for page in pages if page.page <= max(newest.pages, 1)]
 
 
 def members_left(

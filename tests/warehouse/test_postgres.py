@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import threading
@@ -907,6 +908,21 @@ def test_the_newer_answer_wins_between_two_loaders(bench, quick):
     bench.load(chart_page("z", at=-1))
     load_while_another_is_at_it(bench, chart_page("new", at=1), chart_page("old"))
     assert bench.chart() == [(1, "new", 1001)]
+
+
+def test_a_mark_and_a_newer_answer_by_two_loaders_at_once(bench, quick):
+    bench.load(friends_page("rj", user="who knows rj"))
+    other, sink = Database(bench.url, Path()), PostgresSink()
+    with ThreadPoolExecutor(1) as thread:
+        with bench.connection.transaction():
+            bench.sink.load(bench.connection, [chart_page("a", at=2)])
+            loading = thread.submit(other.run, sink.load, [mark("not_found", "user.getInfo", at=1)])
+            with contextlib.suppress(TimeoutError):
+                loading.result(timeout=0.4)
+        bench.sink.committed()
+        loading.result(timeout=20)
+    other.close()
+    assert bench.status() == ("ok", None)
 
 
 def test_two_loaders_name_a_seed_each_at_once(bench, quick):

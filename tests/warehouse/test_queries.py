@@ -199,6 +199,14 @@ def test_errors_are_asked_again(db):
     assert left(db) == []  # what was stored before is as good as it was
 
 
+@pytest.mark.parametrize("status", ["not_found", "private"])
+def test_a_list_that_came_after_a_mark_is_left_until_it_is_complete(db, status):
+    load(db, members("rj"), mark(status), chart(pages=2, at=1))
+    assert left(db) == ["rj"]
+    load(db, chart(page=2, pages=2, at=1))
+    assert left(db) == []
+
+
 def test_seeds_come_first_then_by_depth_and_who_was_only_named_last(db):
     load(db, members("named"))
     load(db, members("deep", seed="zed", depth=2))
@@ -242,6 +250,12 @@ def test_friends_lists_leave_out_marks_other_limits_and_old_answers(db):
     assert queries.friend_lists(db, ["bob"], "limit=50") == {}
     assert list(queries.friend_lists(db, ["ann", "bob"], EDGES, NOW - 5)) == ["bob"]
     assert queries.friend_lists(db, [], EDGES) == {}
+
+
+def test_friends_lists_have_the_pages_that_the_view_has(db):
+    load(db, friends("gone", page=2, pages=2), friends("here", at=1))
+    assert db.execute("SELECT friend FROM lastfm_friends").fetchall() == [("here",)]
+    assert [page.friends for page in queries.friend_lists(db, ["rj"], EDGES)["rj"]] == [["here"]]
 
 
 def test_users_fetched_has_the_first_time_of_each(db):
