@@ -162,6 +162,22 @@ class TestDemoWorld:
         assert {user for user, *_ in project.query(ARTISTS)} == {far}
 
 
+def test_a_limit_above_a_page_asks_for_whole_pages_until_the_limit_or_the_end(project):
+    plays = {"long": [(f"artist {n}", 5000 - n) for n in range(2500)], "short": [("Queen", 1)]}
+    world = World.of({"long": ["short"], "short": []}, plays)
+    with serve(world) as sandbox:
+        project.url = sandbox.url
+        succeed(project.crawl("friends", seeds="long"))
+        succeed(project.crawl("top_artists", limit=2000))
+        assert project.query("SELECT count(*), max(rank) FROM lastfm_user_artists WHERE rank > 1") == [(1999, 2000)]
+        succeed(project.crawl("top_artists", limit=5000))
+        succeed(project.crawl("top_artists", limit=5000))
+        assert len(sandbox.calls("user.getTopArtists", "long")) == 3
+        assert len(sandbox.calls("user.getTopArtists", "short")) == 1
+    found = project.query("SELECT rank, artist_name FROM lastfm_user_artists WHERE lastfm_username = 'long' ORDER BY 1")
+    assert found == [(n + 1, f"artist {n}") for n in range(2500)]
+
+
 class TestFaults:
     @pytest.mark.parametrize("unwrap_single", [False, True])
     def test_every_kind_of_fault_changes_nothing(self, project, unwrap_single):

@@ -139,13 +139,13 @@ class UserListSpider(LastfmSpider):
     _strangers: frozenset[str] | set[str] = frozenset()
 
     async def parse(self, response: Response, **_: Any) -> AsyncIterator[Any]:
-        """One page of the list; the first one also asks for the others."""
+        """One page of the list, which asks for the next: a list may grow while it is asked for."""
         page = self.answer(response)
+        most = self.max_pages()
+        if page.page < (page.pages if most is None else min(page.pages, most)):
+            yield self.ask(self.call(page.user, page.page + 1), self.parse, priority=1)
         if page.page == 1:
             self.done += 1
-            wanted = page.pages if self.max_pages() is None else min(page.pages, self.max_pages() or 0)
-            for number in range(2, wanted + 1):
-                yield self.ask(self.call(page.user, number), self.parse, priority=1)
             if user_key(page.user) in self._strangers:
                 yield Admissions((Member(page.user, None, None, page.fetched_at),))
         yield page
