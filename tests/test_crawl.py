@@ -304,6 +304,19 @@ class TestLosses:
         assert {name for name, *_ in project.query(USERS)} == {"a", "b", "z", "y"}
         assert project.query("SELECT 1 FROM lastfm_users WHERE discovered_at < '2020-01-01'") == []
 
+    def test_names_that_no_database_takes_are_counted_and_nobody_else_is_lost(self, project):
+        hostile = ["x" * 3000, "nul\0nul"]
+        world = World.of({"a": ["b", *hostile, "c"], "b": [], "c": []}, {"b": [("Queen", 2), ("nul\0", 1)]})
+        with serve(world) as sandbox:
+            project.url = sandbox.url
+            succeed(project.crawl("friends", seeds="a"))
+            succeed(project.crawl("top_artists"))
+        assert {name for name, *_ in project.query(USERS)} == {"a", "b", "c"}
+        assert set(project.query(FRIENDS)) == {("a", "b"), ("a", "c")}
+        assert project.query(ARTISTS) == [("b", "Queen", 2, 1)]
+        skipped = [skipped for (skipped,) in project.query("SELECT skipped FROM fetches WHERE skipped <> '{}'")]
+        assert skipped == [{"name too long": 1, "NUL in name": 1}, {"NUL in name": 1}]
+
 
 class TestInterruption:
     def test_ctrl_c_is_resumable_and_nothing_is_asked_twice(self, project):

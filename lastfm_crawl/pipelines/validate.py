@@ -6,10 +6,8 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from lastfm_crawl.items import FriendsPage, Page, Profile, ProfilePage, TopArtistsPage
+from lastfm_crawl.items import MAX_NAME, FriendsPage, Page, Profile, ProfilePage, TopArtistsPage, name_fault
 
-#: Bytes a name may have: a unique index of PostgreSQL takes 2,704 a row, real names stay below 1,000.
-MAX_NAME = 2_000
 _MAX_INTEGER = 2**31 - 1
 
 
@@ -52,15 +50,6 @@ def _clean(profile: Profile) -> Profile:
 
 def _text(text: str | None) -> str | None:
     return None if text is not None and "\0" in text else text
-
-
-def name_fault(name: str) -> str | None:
-    """Why *name* cannot be stored, or None."""
-    if not name:
-        return "no name"
-    if "\0" in name:
-        return "NUL in name"
-    return "name too long" if len(name) > MAX_NAME // 4 and len(name.encode()) > MAX_NAME else None
 
 
 def _all_good(page: TopArtistsPage) -> bool:

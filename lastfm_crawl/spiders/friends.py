@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scrapy import Request
 from scrapy.exceptions import IgnoreRequest
 
-from lastfm_crawl.items import Admissions, FriendsPage, Member, Page, UserMark, user_key
+from lastfm_crawl.items import Admissions, FriendsPage, Member, Page, UserMark, name_fault, user_key
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.spiders.arguments import Argument, count, depth, names, switch
 from lastfm_crawl.spiders.base import LastfmSpider
@@ -76,7 +76,7 @@ class FriendsSpider(LastfmSpider):
         self._pages[user_key(call.user), number] = page
         self._times[user_key(call.user), number] = page.fetched_at
         if isinstance(page, FriendsPage):
-            friends = [friend.name for friend in page.friends if friend.name]
+            friends = [friend.name for friend in page.friends if not name_fault(friend.name)]
             self._frontier.answer(call.user, number, page.pages, friends)
         else:
             if number == 0:

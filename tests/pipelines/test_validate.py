@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastfm_crawl.items import Admissions, FriendsPage, Profile, ProfilePage, TopArtistsPage
-from lastfm_crawl.pipelines.validate import MAX_NAME, ValidatePipeline, name_fault
+from lastfm_crawl.items import MAX_NAME, Admissions, FriendsPage, Profile, ProfilePage, TopArtistsPage, name_fault
+from lastfm_crawl.pipelines.validate import ValidatePipeline
 
 LIST = {"method": "user.getTopArtists", "user": "rj", "params": "limit=1000,period=overall"}
 
