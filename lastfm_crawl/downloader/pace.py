@@ -17,8 +17,9 @@ FLOORS = {"ws.audioscrobbler.com": 0.2}
 #: Seconds: what a first rate limit adds to every gap, and the most that repeated ones add.
 FIRST_PENALTY = 1.0
 MAX_PENALTY = 8.0
-#: Good answers after which a penalty is over.
-RECOVERY = 20
+#: What a good answer leaves of a penalty, and the seconds below which it is over: after at most 14 good answers.
+RECOVERY = 0.6
+_OVER = 0.01
 # Two requests that leave a delay apart may arrive a little closer when the first had to connect.
 _SLACK = 0.01
 _STEP = 0.5
@@ -34,14 +35,13 @@ class HostPace:
     def __init__(self, delay: float) -> None:
         self._delay = delay + _SLACK if delay else 0.0
         self._penalty = 0.0
-        self._good_answers = 0
         self._next = 0.0
         self._slowed_at = 0.0
 
     @property
     def gap(self) -> float:
         """Seconds between two requests now."""
-        return self._delay + self._penalty * (1 - self._good_answers / RECOVERY)
+        return self._delay + self._penalty
 
     def slow_down(self, now: float, sent_at: float, retry_after: float | None = None) -> bool:
         """The host said that it is too much: every gap grows, and nothing leaves for *retry_after* seconds.
@@ -54,16 +54,14 @@ class HostPace:
             return False
         self._slowed_at = now
         self._penalty = min(MAX_PENALTY, max(FIRST_PENALTY, 2 * self._penalty))
-        self._good_answers = 0
         self._next = max(self._next, now + self.gap)
         return True
 
     def good(self) -> None:
-        """A good answer came: a penalty shrinks, and is over after :data:`RECOVERY` of them."""
-        if self._penalty:
-            self._good_answers += 1
-            if self._good_answers >= RECOVERY:
-                self._penalty, self._good_answers = 0.0, 0
+        """A good answer came: a penalty shrinks, and is over within 20 of them."""
+        self._penalty *= RECOVERY
+        if self._penalty < _OVER:
+            self._penalty = 0.0
 
     def wait(self, now: float) -> float:
         """Seconds to wait before a request may leave; 0 takes the turn."""

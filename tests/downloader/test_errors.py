@@ -26,7 +26,7 @@ from scrapy.http import TextResponse
 from lastfm_crawl import settings as project_settings
 from lastfm_crawl.downloader import errors
 from lastfm_crawl.downloader.errors import MAX_ATTEMPTS, ErrorMiddleware, _retry_after
-from lastfm_crawl.downloader.pace import RECOVERY, StoppedWaitingError
+from lastfm_crawl.downloader.pace import StoppedWaitingError
 from lastfm_crawl.items import FriendsPage, ProfilePage
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.services.lastfm import Problem, get_friends, get_info
@@ -389,7 +389,7 @@ async def test_a_rate_limit_slows_the_host_down_and_costs_no_attempt(middleware)
 async def test_good_answers_end_the_slowness(middleware):
     gap = middleware.gap
     await middleware.process_response(ask(), RATE_LIMIT)
-    for _ in range(RECOVERY):
+    for _ in range(20):
         await middleware.process_response(ask(), GOOD)
     assert middleware.gap == gap
 
