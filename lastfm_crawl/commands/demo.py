@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -63,6 +64,9 @@ class Command(ScrapyCommand):
         except WarehouseUnavailableError as exc:
             sys.stderr.write(f"scrapy demo: the warehouse cannot be used: {exc}\n")
             self.exitcode = int(Exit.CRITICAL)
+        except KeyboardInterrupt:
+            sys.stderr.write("scrapy demo: interrupted; run it again to go on\n")
+            self.exitcode = int(Exit.RESUMABLE)
         finally:
             database.close()
 
@@ -79,7 +83,12 @@ class Command(ScrapyCommand):
             "ALERT_WEBHOOK": "",
         }
         command = [sys.executable, "-m", "scrapy", "crawl", *words, *CRAWL]
-        return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode  # noqa: S603
+        # Ctrl-C reaches the crawl as well, which ends in order and says so; we wait for that.
+        ours = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode  # noqa: S603
+        finally:
+            signal.signal(signal.SIGINT, ours)
 
     def _summary(self, console: Console, database: Database, requests: int, seconds: float) -> None:
         assert self.settings is not None  # noqa: S101

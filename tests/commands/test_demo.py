@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -47,6 +50,22 @@ def test_the_demo_shows_the_whole_job_and_the_second_time_asks_for_nothing(envir
     assert "scrapy crawl friends" in first.stdout
     second = figures(demo(environment).stdout)
     assert second == {**shown, "requests to the sandbox": 0}
+
+
+def test_ctrl_c_ends_in_order_and_the_next_demo_goes_on(environment):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scrapy", "demo"],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    answers, deadline = Path(environment["DATA_DIR"], "demo", "store", "requests"), time.monotonic() + 60
+    while not answers.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert "Traceback" not in stderr
+    assert "run" in stderr
+    assert figures(demo(environment).stdout)["users"] == 294
 
 
 def test_the_commands_are_listed():
