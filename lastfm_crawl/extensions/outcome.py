@@ -17,6 +17,11 @@ class Outcome(NamedTuple):
     faults: list[str]
 
 
+def requests_made(stats: Mapping[str, Any]) -> int:
+    """Requests that went to the service, retries included."""
+    return sum(count for stat, count in stats.items() if stat.startswith("lastfm_crawl/asked/"))
+
+
 def judge(stats: Mapping[str, Any]) -> Outcome:
     """The outcome of the run with these final *stats*: everything that was received is counted against what arrived."""
     reason = stats.get("finish_reason")

@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Spinner
 from rich.progress import Progress as Bar
 from scrapy import signals
 
+from lastfm_crawl.extensions.outcome import requests_made
+
 if TYPE_CHECKING:
     from scrapy import Spider
     from scrapy.crawler import Crawler
@@ -106,7 +108,7 @@ class Progress:
 
     def _detail(self, spider: Spider) -> str:
         stats = self._crawler.stats.get_stats()
-        requests = sum(v for k, v in stats.items() if k.startswith("lastfm_crawl/asked/"))
+        requests = requests_made(stats)
         done, total = _position(spider)
         now = time.monotonic()
         self._past.append((now, requests, done))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from scrapy import signals
 
-from lastfm_crawl.extensions.outcome import judge
+from lastfm_crawl.extensions.outcome import judge, requests_made
 from lastfm_crawl.httpcache import StoreError, open_store
 from lastfm_crawl.items import Page
 from lastfm_crawl.warehouse import queries
@@ -127,7 +127,7 @@ class RunRecord:
         """The brief's progress file: how far discovery and artist fetching are, and what was asked."""
         stats = self._crawler.stats.get_stats()
         now = datetime.now(UTC)
-        asked = sum(v for k, v in stats.items() if k.startswith("lastfm_crawl/asked/"))
+        asked = requests_made(stats)
         errors = stats.get("lastfm_crawl/failed_answers", 0)
         minutes = max((now - self._started).total_seconds() / 60, 1 / 60)
         phase = getattr(spider, "phase", spider.name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lastfm_crawl.items import user_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 
 class ArgumentError(ValueError):
@@ -56,15 +56,21 @@ def names(text: str) -> list[str]:
             raise ValueError(f"the file cannot be read ({getattr(exc, 'strerror', None) or exc})") from None
     else:
         parts = text.split(",")
-    found: dict[str, str] = {}
-    for part in filter(None, map(str.strip, parts)):
-        found.setdefault(user_key(part), part)
+    found = each_once(filter(None, map(str.strip, parts)))
     if not found:
         raise ValueError("it names no user")
-    for name in found.values():
+    for name in found:
         if any(ord(char) < 32 or "\ud800" <= char <= "\udfff" for char in name) or len(name) > 250:
             raise ValueError(f"{name[:40]!r} is no user name")
-    return list(found.values())
+    return found
+
+
+def each_once(users: Iterable[str]) -> list[str]:
+    """*users* in order, each once whatever its case."""
+    first: dict[str, str] = {}
+    for user in users:
+        first.setdefault(user_key(user), user)
+    return list(first.values())
 
 
 def count(text: str) -> int:

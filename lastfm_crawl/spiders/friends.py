@@ -9,14 +9,14 @@ from scrapy.exceptions import IgnoreRequest
 
 from lastfm_crawl.items import Admissions, FriendsPage, Member, Page, UserMark, name_fault, user_key
 from lastfm_crawl.services import lastfm
-from lastfm_crawl.spiders.arguments import Argument, count, depth, names, switch
+from lastfm_crawl.spiders.arguments import Argument, count, depth, each_once, names, switch
 from lastfm_crawl.spiders.base import LastfmSpider
 from lastfm_crawl.spiders.frontier import Frontier, Way
 from lastfm_crawl.stop import PageLostError
 from lastfm_crawl.warehouse import queries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from scrapy.http import Response
     from twisted.python.failure import Failure
@@ -47,7 +47,7 @@ class FriendsSpider(LastfmSpider):
     async def begin(self, _: Response) -> AsyncIterator[Any]:
         """Take up the walk where the warehouse says that it stands."""
         run = self.warehouse.run
-        self._seeds = _each_once([*await run(queries.seeds), *self.args["seeds"]])
+        self._seeds = each_once([*await run(queries.seeds), *self.args["seeds"]])
         places = {user_key(seed): place for place, seed in enumerate(self._seeds)}
         known = await run(queries.members)
         members = {
@@ -72,7 +72,7 @@ class FriendsSpider(LastfmSpider):
         """A profile of a seed, a page of a friends list, or the mark that there is none."""
         page = self.answer(response)
         call: lastfm.Call = response.meta["call"]
-        number = call.page if call.method == "user.getFriends" else 0
+        number = _page(call)
         self._pages[user_key(call.user), number] = page
         self._times[user_key(call.user), number] = page.fetched_at
         if isinstance(page, FriendsPage):
@@ -93,7 +93,7 @@ class FriendsSpider(LastfmSpider):
         # Other ignored requests belong to a run that is ending.
         if isinstance(failure.value, PageLostError) or not isinstance(failure.value, IgnoreRequest):
             call: lastfm.Call = failure.request.meta["call"]  # type: ignore[attr-defined]  # Scrapy puts it there
-            self._frontier.give_up(call.user, call.page if call.method == "user.getFriends" else 0)
+            self._frontier.give_up(call.user, _page(call))
             async for result in self._proceed():
                 yield result
 
@@ -160,9 +160,6 @@ class FriendsSpider(LastfmSpider):
         return [lastfm.get_info(name) for name in left]
 
 
-def _each_once(users: Iterable[str]) -> list[str]:
-    """*users* in order, each once whatever its case."""
-    first: dict[str, str] = {}
-    for user in users:
-        first.setdefault(user_key(user), user)
-    return list(first.values())
+def _page(call: lastfm.Call) -> int:
+    """The page of *call* as the frontier counts: 0 is the profile of a seed."""
+    return call.page if call.method == "user.getFriends" else 0
