@@ -10,14 +10,12 @@ A body that is JSON stands in ``body`` as it came; any other text stands in ``te
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping  # noqa: TC003  (msgspec reads the annotations)
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 from isal import igzip, igzip_lib
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 VERSION: Literal[1] = 1
 

@@ -1,4 +1,4 @@
-"""Scrapy's HTTP cache, without stopping the event loop: reads and writes run in threads of their own.
+"""Scrapy's HTTP cache, without stopping the event loop: reads and writes run in a process of their own.
 
 A request takes part when its meta has a ``store_key``. Other meta keys:
 
@@ -17,31 +17,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from scrapy import signals
 from scrapy.exceptions import CloseSpider, IgnoreRequest, NotConfigured
 from scrapy.http import Headers
 from scrapy.responsetypes import responsetypes
 
-from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, Envelope, decode, encode
-from lastfm_crawl.httpcache.storage import StoreError, open_store, probe
+from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, Envelope
+from lastfm_crawl.httpcache.process import StoreProcess
+from lastfm_crawl.httpcache.storage import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-#: Store operations in flight. A folder needs few; a far bucket needs many to hide its latency.
-THREADS = 16
 #: Seconds between the attempts at a store operation that failed.
 RETRY_DELAYS = (0.1, 0.5, 2.0)
 #: Response headers worth keeping; none of them says anything about who asked.
@@ -57,8 +54,7 @@ class AsyncHttpCacheMiddleware:
             raise NotConfigured
         self._crawler = crawler
         self._offline = settings.getbool("HTTPCACHE_IGNORE_MISSING")
-        self._storage = open_store(settings["RESPONSE_STORE"])
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
+        self._store = StoreProcess(settings["RESPONSE_STORE"])
         self._failing = False
 
     @classmethod
@@ -70,20 +66,20 @@ class AsyncHttpCacheMiddleware:
         return middleware
 
     async def spider_opened(self) -> None:
-        """Probe the store; a run whose answers cannot be kept is not begun (reason ``store_unavailable``)."""
-        if self._offline:
-            return
+        """Open and probe the store; a run whose answers cannot be kept is not begun (reason ``store_unavailable``)."""
         try:
-            await self._in_thread(probe, self._storage)
+            await self._store.open()
+            if not self._offline:
+                await self._insist(self._store.probe)
         except StoreError as exc:
             message = f"the response store does not work: {exc}"
             logger.critical("stopping (store_unavailable): %s", message)
             self._crawler.stats.set_value("lastfm_crawl/stopped", message)
             raise CloseSpider("store_unavailable") from exc
 
-    def engine_stopped(self) -> None:
-        """Let the threads end."""
-        self._threads.shutdown(wait=True)
+    async def engine_stopped(self) -> None:
+        """Let the store's process end."""
+        await self._store.close()
 
     async def process_request(self, request: Request) -> Response | None:
         """The stored answer, if it is still good. Raises IgnoreRequest when offline and there is none."""
@@ -113,7 +109,7 @@ class AsyncHttpCacheMiddleware:
             return response
         envelope = _envelope(request, response, answered_at)
         try:
-            await self._in_thread(self._put, key, envelope)
+            await self._insist(lambda: self._store.put(key, envelope))
         except StoreError as exc:
             self._stop(f"the answer to {key} could not be stored: {exc}")
             raise IgnoreRequest("not stored, so not used") from exc
@@ -122,7 +118,7 @@ class AsyncHttpCacheMiddleware:
 
     async def _read(self, key: str) -> Envelope | None:
         try:
-            return await self._in_thread(self._get, key)
+            return await self._insist(lambda: self._store.get(key))
         except CorruptEnvelopeError as exc:
             self._crawler.stats.inc_value("httpcache/corrupt")
             logger.warning("%s in the store cannot be read (%s); asking again", key, exc)
@@ -132,23 +128,15 @@ class AsyncHttpCacheMiddleware:
             self._stop(str(exc))
             raise IgnoreRequest("the store cannot be read") from exc
 
-    def _get(self, key: str) -> Envelope | None:
-        blob = self._storage.get(key)
-        return None if blob is None else decode(blob)
-
-    def _put(self, key: str, envelope: Envelope) -> None:
-        self._storage.put(key, encode(envelope))
-
-    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What *work* returns, run in a thread of ours; a store that hiccups gets a few more attempts."""
-        loop = asyncio.get_running_loop()
+    async def _insist(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """What *operation* brings; a store that hiccups gets a few more attempts."""
         for delay in RETRY_DELAYS:
             try:
-                return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+                return await operation()
             except StoreError as exc:
                 logger.warning("%s; trying again in %s s", exc, delay)
                 await asyncio.sleep(delay)
-        return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+        return await operation()
 
     @staticmethod
     def _is_fresh(envelope: Envelope, request: Request) -> bool:

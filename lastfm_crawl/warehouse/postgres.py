@@ -21,6 +21,7 @@ from lastfm_crawl.items import (
     UserMark,
     user_key,
 )
+from lastfm_crawl.warehouse import binary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +39,7 @@ CREATE TEMP TABLE IF NOT EXISTS stage_fetches (
     place integer, user_id integer, method text COLLATE "C", params text COLLATE "C", page integer, pages integer,
     total bigint, received integer, stored integer, skipped jsonb, status text, detail text, fetched_at timestamptz
     ) ON COMMIT DELETE ROWS;
-CREATE TEMP TABLE IF NOT EXISTS stage_friendships (LIKE friendships) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS stage_friendships (fetch_id integer, friends integer[]) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_charts (
     fetch_id integer, artists integer[], ranks integer[], playcounts integer[]) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_members (
@@ -83,8 +84,10 @@ JOIN fetches f USING (user_id, method, params, page, fetched_at)
 """
 _REPLACE_FRIENDSHIPS = "DELETE FROM friendships WHERE fetch_id = ANY(%s)"
 _SAVE_FRIENDSHIPS = """
-INSERT INTO friendships
-SELECT DISTINCT ON (fetch_id, friend_id) * FROM stage_friendships ORDER BY fetch_id, friend_id, position
+INSERT INTO friendships (fetch_id, friend_id, position)
+SELECT DISTINCT ON (s.fetch_id, f.friend_id) s.fetch_id, f.friend_id, f.position - 1
+FROM stage_friendships s, unnest(s.friends) WITH ORDINALITY AS f (friend_id, position)
+ORDER BY s.fetch_id, f.friend_id, f.position
 """
 _REPLACE_USER_ARTISTS = "DELETE FROM user_artists WHERE fetch_id = ANY(%s)"
 _SAVE_USER_ARTISTS = """
@@ -263,25 +266,24 @@ class PostgresSink:
         if not pages:
             return
         cursor.execute(_REPLACE_FRIENDSHIPS, [list(pages)])
-        lines = []
-        for fetch, page in pages.items():
-            friends = self._users.of(user_key(friend.name) for friend in page.friends)
-            lines += [f"{fetch}\t{friend}\t{position}" for position, friend in enumerate(friends)]
-        _copy_lines(cursor, "stage_friendships", lines)
+        _copy_binary(cursor, "stage_friendships", (self._friends_row(fetch, page) for fetch, page in pages.items()))
         cursor.execute(_SAVE_FRIENDSHIPS)
+
+    def _friends_row(self, fetch: int, page: FriendsPage) -> bytes:
+        friends = self._users.of(user_key(friend.name) for friend in page.friends)
+        return binary.row(binary.int4(fetch), binary.int4_array(friends))
 
     def _load_user_artists(self, cursor: psycopg.Cursor, pages: Mapping[int, TopArtistsPage]) -> None:
         if not pages:
             return
         self._resolve_artists(cursor, (name for page in pages.values() for name in page.names))
         cursor.execute(_REPLACE_USER_ARTISTS, [list(pages)])
-        # A page is one row of arrays: a third of the time of COPY row by row.
-        _copy_lines(cursor, "stage_charts", [self._chart_line(fetch, page) for fetch, page in pages.items()])
+        _copy_binary(cursor, "stage_charts", (self._chart_row(fetch, page) for fetch, page in pages.items()))
         cursor.execute(_SAVE_USER_ARTISTS)
 
-    def _chart_line(self, fetch: int, page: TopArtistsPage) -> str:
-        artists = self._artists.of(page.names)
-        return f"{fetch}\t{_array(artists)}\t{_array(page.ranks)}\t{_array(page.playcounts)}"
+    def _chart_row(self, fetch: int, page: TopArtistsPage) -> bytes:
+        columns = (self._artists.of(page.names), page.ranks, page.playcounts)
+        return binary.row(binary.int4(fetch), *map(binary.int4_array, columns))
 
     def _resolve_artists(self, cursor: psycopg.Cursor, names: Iterable[str]) -> None:
         """Know the id of each of *names*, adding those that are new."""
@@ -336,12 +338,7 @@ def _copy(cursor: psycopg.Cursor, table: str, rows: Iterable[Sequence[Any]]) -> 
             copy.write_row(row)
 
 
-def _copy_lines(cursor: psycopg.Cursor, table: str, lines: Iterable[str]) -> None:
-    """COPY lines in PostgreSQL's text format, made of numbers that need no escaping."""
-    with cursor.copy(f"COPY {table} FROM STDIN") as copy:
-        copy.write("\n".join(lines))
-
-
-def _array(numbers: Iterable[int]) -> str:
-    """Numbers as PostgreSQL writes an array."""
-    return str(list(numbers)).replace("[", "{").replace("]", "}")
+def _copy_binary(cursor: psycopg.Cursor, table: str, rows: Iterable[bytes]) -> None:
+    """COPY rows that are encoded already. A page is one row of arrays: a third of the time of COPY row by row."""
+    with cursor.copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
+        copy.write(binary.copy_data(rows))

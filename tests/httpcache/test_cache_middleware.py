@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from doubles import crawler_with
@@ -11,7 +13,7 @@ from scrapy import Request
 from scrapy.exceptions import CloseSpider, IgnoreRequest, NotConfigured
 from scrapy.http import HtmlResponse, Response, TextResponse
 
-from lastfm_crawl.httpcache import StoreError, middleware
+from lastfm_crawl.httpcache import StoreError, middleware, process, worker
 from lastfm_crawl.httpcache.envelope import decode
 from lastfm_crawl.httpcache.folder import FolderStorage
 from lastfm_crawl.httpcache.middleware import AsyncHttpCacheMiddleware
@@ -36,23 +38,32 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def make(tmp_path):
-    """Middlewares over one store; their threads end with the test."""
-    made = []
+async def make(store, monkeypatch):
+    """Opened middlewares over one store, or over one that is given; what serves it is a thread of the test."""
+    made, storages = [], []
 
-    def new(**settings) -> AsyncHttpCacheMiddleware:
-        crawler = crawler_with(HTTPCACHE_ENABLED=True, RESPONSE_STORE=str(tmp_path / "store"), **settings)
+    def start(location, connection):
+        serving = threading.Thread(target=worker.serve, args=(storages[-1], connection.dup()))
+        serving.start()
+        return SimpleNamespace(wait=serving.join)
+
+    monkeypatch.setattr(process, "_start", start)
+
+    async def new(storage=None, **settings) -> AsyncHttpCacheMiddleware:
+        storages.append(storage or store)
+        crawler = crawler_with(HTTPCACHE_ENABLED=True, RESPONSE_STORE=store.location, **settings)
         made.append(AsyncHttpCacheMiddleware.from_crawler(crawler))
+        await made[-1].spider_opened()
         return made[-1]
 
     yield new
     for one in made:
-        one.engine_stopped()
+        await one.engine_stopped()
 
 
 @pytest.fixture
-def cache(make):
-    return make()
+async def cache(make):
+    return await make()
 
 
 @pytest.fixture
@@ -100,9 +111,9 @@ async def test_an_answer_is_stored_before_it_is_used(cache, store):
 
 
 async def test_what_is_stored_is_a_hit(make, clock):
-    await fetch(make(), ask())
+    await fetch(await make(), ask())
     clock["now"] += 1e9
-    cache, request = make(), ask()
+    cache, request = await make(), ask()
     found = await cache.process_request(request)
     assert (found.body, found.status, found.url, found.flags) == (BODY, 200, URL, ["cached"])
     assert found.headers["Content-Type"] == b"application/json"
@@ -111,8 +122,8 @@ async def test_what_is_stored_is_a_hit(make, clock):
 
 
 async def test_a_hit_is_not_stored_again(make, clock):
-    await fetch(make(), ask())
-    cache = make()
+    await fetch(await make(), ask())
+    cache = await make()
     clock["now"] += 60
     request = ask()
     await fetch(cache, request)
@@ -179,21 +190,21 @@ async def test_an_answer_that_is_not_to_be_kept_after_all(cache, store):
 
 @pytest.mark.parametrize(("age", "found"), [(0, True), (59, True), (60, False), (61, False)])
 async def test_an_answer_expires(make, clock, age, found):
-    await fetch(make(), ask(store_ttl=60))
+    await fetch(await make(), ask(store_ttl=60))
     clock["now"] += age
-    assert (await make().process_request(ask()) is not None) is found
+    assert (await (await make()).process_request(ask()) is not None) is found
 
 
 @pytest.mark.parametrize(("age", "found"), [(0, True), (60, True), (61, False)])
 async def test_a_request_may_want_a_younger_answer(make, clock, age, found):
-    await fetch(make(), ask())
+    await fetch(await make(), ask())
     clock["now"] += age
-    assert (await make().process_request(ask(store_max_age=60)) is not None) is found
+    assert (await (await make()).process_request(ask(store_max_age=60)) is not None) is found
 
 
 async def test_a_request_may_want_a_fresh_answer(make):
-    await fetch(make(), ask())
-    cache = make()
+    await fetch(await make(), ask())
+    cache = await make()
     assert await cache.process_request(ask(store_refresh=True)) is None
     assert count(cache, "miss") == 1
 
@@ -210,14 +221,14 @@ async def test_an_older_answer_goes_to_the_archive(cache, store):
 
 
 async def test_offline_every_stored_answer_is_good(make, clock):
-    await fetch(make(), ask(store_ttl=60))
+    await fetch(await make(), ask(store_ttl=60))
     clock["now"] += 1e6
-    cache = make(HTTPCACHE_IGNORE_MISSING=True)
+    cache = await make(HTTPCACHE_IGNORE_MISSING=True)
     assert (await cache.process_request(ask(store_max_age=1))).body == BODY
 
 
 async def test_offline_what_is_missing_is_ignored(make):
-    cache = make(HTTPCACHE_IGNORE_MISSING=True)
+    cache = await make(HTTPCACHE_IGNORE_MISSING=True)
     with pytest.raises(IgnoreRequest, match="not in the store"):
         await cache.process_request(ask())
     assert (count(cache, "ignore"), count(cache, "miss")) == (1, 1)
@@ -225,7 +236,7 @@ async def test_offline_what_is_missing_is_ignored(make):
 
 
 async def test_offline_nothing_is_written(make, store):
-    await make(HTTPCACHE_IGNORE_MISSING=True).spider_opened()
+    await make(HTTPCACHE_IGNORE_MISSING=True)
     assert not store.root.exists()
 
 
@@ -280,10 +291,16 @@ async def closed(cache) -> list[str]:
     return cache._crawler.engine.reasons
 
 
-async def test_an_answer_that_cannot_be_stored_is_not_used_and_stops_the_run(cache, store, caplog):
+@pytest.fixture
+def broken(store):
+    return Broken(store, 0)
+
+
+async def test_an_answer_that_cannot_be_stored_is_not_used_and_stops_the_run(make, broken, store, caplog):
+    cache = await make(broken)
     request = ask()
     await cache.process_request(request)
-    cache._storage = Broken(store, 10)
+    broken.left = 10
     with pytest.raises(IgnoreRequest):
         await cache.process_response(request, answer())
     assert await closed(cache) == ["store_unavailable"]
@@ -293,42 +310,42 @@ async def test_an_answer_that_cannot_be_stored_is_not_used_and_stops_the_run(cac
     assert count(cache, "store") == 0
 
 
-async def test_a_store_that_cannot_be_read_stops_the_run(cache, store):
-    cache._storage = Broken(store, 10)
+async def test_a_store_that_cannot_be_read_stops_the_run(make, broken, store):
+    cache = await make(broken)
+    broken.left = 10
     with pytest.raises(IgnoreRequest):
         await cache.process_request(ask())
     assert await closed(cache) == ["store_unavailable"]
 
 
-async def test_the_run_is_stopped_once(cache, store):
-    cache._storage = Broken(store, 1000)
+async def test_the_run_is_stopped_once(make, broken, store):
+    cache = await make(broken)
+    broken.left = 1000
     results = await asyncio.gather(*(cache.process_request(ask()) for _ in range(20)), return_exceptions=True)
     assert {type(result) for result in results} == {IgnoreRequest}
     assert await closed(cache) == ["store_unavailable"]
 
 
 @pytest.mark.parametrize("times", [1, 3])
-async def test_a_store_that_hiccups_gets_more_attempts(cache, store, times):
-    cache._storage = Broken(store, times)
+async def test_a_store_that_hiccups_gets_more_attempts(make, broken, store, times):
+    cache = await make(broken)
+    broken.left = times
     request = ask()
     assert await cache.process_request(request) is None
-    cache._storage.left = times
+    broken.left = times
     await cache.process_response(request, answer())
     assert decode(store.get(KEY)).body == BODY
     assert await closed(cache) == []
 
 
-async def test_a_run_is_not_begun_without_a_store(make, tmp_path, caplog):
-    (tmp_path / "store").write_bytes(b"I am no folder")
-    cache = make()
+async def test_a_run_is_not_begun_without_a_store(make, store):
+    store.root.write_bytes(b"I am no folder")
     with pytest.raises(CloseSpider) as caught:
-        await cache.spider_opened()
+        await make()
     assert caught.value.reason == "store_unavailable"
-    assert "does not work" in cache._crawler.stats.get_value("lastfm_crawl/stopped")
 
 
 async def test_a_store_that_works_is_probed_and_left_empty(cache, store):
-    await cache.spider_opened()
     assert list(store.root.rglob(".probe")) == []
 
 
@@ -340,16 +357,17 @@ async def test_it_can_be_switched_off(tmp_path):
 # --- nobody waits -------------------------------------------------------------------------------------------------
 
 
-async def test_a_far_store_does_not_stop_the_loop(make, store, monkeypatch):
-    await fetch(make(), ask())
-    cache = make()
-    real = cache._storage.get
+class Far(FolderStorage):
+    """A store 30 ms away."""
 
-    def far(key):
+    def get(self, key):
         time.sleep(0.03)
-        return real(key)
+        return super().get(key)
 
-    monkeypatch.setattr(cache._storage, "get", far)
+
+async def test_a_far_store_does_not_stop_the_loop(make, store):
+    await fetch(await make(), ask())
+    cache = await make(Far(store.root))
     longest = 0.0
 
     async def watch():
