@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from lastfm_crawl.httpcache.envelope import utc_stamp
-from lastfm_crawl.httpcache.keys import archive_key
+from lastfm_crawl.httpcache.keys import archive_key, check_key
 from lastfm_crawl.httpcache.storage import StoreError
 
 if TYPE_CHECKING:
@@ -92,10 +92,8 @@ class FolderStorage:
                     yield key
 
     def _path(self, key: str) -> str:
-        parts = key.split("/")
-        if key.startswith("/") or ".." in parts or "\\" in key or "\0" in key:
-            raise StoreError(f"{key!r} is not a key of the store")
-        return os.path.join(self.location, *parts)
+        check_key(key)
+        return os.path.join(self.location, *key.split("/"))
 
     @contextlib.contextmanager
     def _written(self, path: str, blob: bytes) -> Iterator[tuple[int, str]]:

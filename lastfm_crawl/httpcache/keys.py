@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from lastfm_crawl.httpcache.storage import StoreError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -16,6 +18,9 @@ MAX_SEGMENT = 120
 _HASH_CHARS = 16
 # Names that Windows keeps for devices, with or without an extension.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+# What has a meaning to some system, what Google refuses in names, and halves of characters.
+_NO_KEY = re.compile(r"[\\\0\r\n\ud800-\udfff]")
 
 
 def segment(text: str) -> str:
@@ -45,6 +50,12 @@ def request_key(parts: Iterable[str], params: Mapping[str, str]) -> str:
 
 def _value(text: str) -> str:
     return text.replace("%", "%25").replace(",", "%2C").replace("=", "%3D")
+
+
+def check_key(key: str) -> None:
+    """Raise :class:`StoreError` when *key* could lead out of a store, or could not be a name in every store."""
+    if key.startswith("/") or _NO_KEY.search(key) or ".." in key.split("/"):
+        raise StoreError(f"{key!r} is not a key of the store")
 
 
 def archive_key(key: str, stamp: str) -> str:

@@ -39,7 +39,7 @@ class Storage(Protocol):
 
 
 def open_store(location: str) -> Storage:
-    """The store at *location*: a path or a ``file://`` URL.
+    """The store at *location*: a path, a ``file://`` URL or ``gs://bucket/prefix``.
 
     Raises ValueError for a location that no storage knows.
     """
@@ -51,7 +51,11 @@ def open_store(location: str) -> Storage:
         return FolderStorage(Path(location))
     if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
         return FolderStorage(Path(url2pathname(parts.path)))
-    raise ValueError(f"RESPONSE_STORE={location!r} is neither a path nor a file:// URL")
+    if parts.scheme == "gs":
+        from lastfm_crawl.httpcache.bucket import BucketStorage  # noqa: PLC0415  (Google's library takes long to import)
+
+        return BucketStorage(location)
+    raise ValueError(f"RESPONSE_STORE={location!r} is neither a path, a file:// URL nor gs://bucket/prefix")
 
 
 def probe(storage: Storage) -> None:
