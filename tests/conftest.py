@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from gcs_server import GCSServer
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -34,6 +35,9 @@ def _no_environment(monkeypatch):
         "RESPONSE_STORE",
         "DATABASE_URL",
         "ALERT_WEBHOOK",
+        "STORAGE_EMULATOR_HOST",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "GOOGLE_CLOUD_PROJECT",
     ):
         monkeypatch.delenv(name, raising=False)
 
@@ -55,6 +59,15 @@ def database_url(postgres):
     yield make_conninfo(postgres, dbname=name)
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def gcs(monkeypatch):
+    """A stand-in of Google Cloud Storage with the bucket ``answers``; clients that are made now talk to it."""
+    with GCSServer() as server:
+        server.add_bucket("answers")
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        yield server
 
 
 @pytest.fixture

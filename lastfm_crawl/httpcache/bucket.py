@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from google.auth.credentials import Credentials
+    from requests import Response
 
 #: Connections that are kept open: as many threads may work on one storage without waiting for each other.
 CONNECTIONS = 32
@@ -208,10 +209,8 @@ class BucketStorage:
         ]
 
     def _is_ours(self, rule: dict[str, Any]) -> bool:
-        return rule["action"].get("storageClass") == "ARCHIVE" and rule["condition"] == {
-            "age": ARCHIVE_AFTER,
-            "matchesPrefix": self._archived,
-        }
+        condition = {"age": ARCHIVE_AFTER, "matchesPrefix": self._archived}
+        return bool(rule["action"].get("storageClass") == "ARCHIVE" and rule["condition"] == condition)
 
     @property
     def _archived(self) -> list[str]:
@@ -297,6 +296,8 @@ class BucketStorage:
 
 def _connect() -> storage.Client:
     """A client whose pool has :data:`CONNECTIONS`; Google's own has ten, and warns about every thread beyond."""
+    # Its telemetry would ask for the bucket in a thread of its own, which takes a permission that a run does not need.
+    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     credentials: Credentials
     project: str | None
     if os.environ.get("STORAGE_EMULATOR_HOST"):
@@ -306,8 +307,14 @@ def _connect() -> storage.Client:
     session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
     for scheme in ("https://", "http://"):
         session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
-    # Without a project as None: the client would look for one at Google's metadata server.
+    session.hooks["response"].append(_read_error)
     return storage.Client(project=project, credentials=credentials, _http=session)
+
+
+def _read_error(response: Response, *_args: object, **_options: object) -> None:
+    """Read what the server says about a failed download: Google's library leaves it, and the connection is lost."""
+    if response.status_code >= 400:
+        _ = response.content
 
 
 def _said(exc: BaseException) -> str:
@@ -317,7 +324,7 @@ def _said(exc: BaseException) -> str:
         return str(exc) or type(exc).__name__
     try:
         return f"{response.status_code} {response.json()['error']['message']}"
-    except (ValueError, LookupError, TypeError, OSError):  # downloads fail in plain text, proxies in HTML
+    except (ValueError, LookupError, TypeError, RuntimeError, OSError):  # plain text, HTML of a proxy, read before
         return f"{response.status_code} {response.reason}"
 
 
@@ -331,5 +338,4 @@ def _holds(stored: storage.Blob, blob: bytes) -> bool:
     """Whether *stored* is *blob*, without reading it: reading class ARCHIVE costs."""
     # An object that somebody composed has no MD5: it counts as another, and a copy too many is kept.
     digest = base64.b64encode(hashlib.md5(blob, usedforsecurity=False).digest()).decode()
-    same: bool = stored.size == len(blob) and stored.md5_hash == digest
-    return same
+    return bool(stored.size == len(blob) and stored.md5_hash == digest)
