@@ -21,6 +21,7 @@ import math
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Bytes that every chunk of a resumable upload but the last must be a multiple of.
 CHUNK = 256 * 1024
+#: For a fault that stays.
+FOR_EVER = math.inf
 #: Names a page may have, whatever a client asks for.
 MAX_RESULTS = 1000
 
@@ -121,16 +124,16 @@ class Object:
         self.crc32c = crc32c(self.body)
         self.md5 = base64.b64encode(hashlib.md5(self.body).digest()).decode()
 
-    def resource(self, bucket: str) -> dict:
-        """The object as JSON. Numbers of 64 bits are strings, as Google sends them."""
+    def resource(self, bucket: str, url: str) -> dict:
+        """The object as JSON, at the server *url*. Numbers of 64 bits are strings, as Google sends them."""
         path = f"/storage/v1/b/{bucket}/o/{quote(self.name, safe='')}"
         return {
             "storageClass": "STANDARD",
             **self.fields,
             "kind": "storage#object",
             "id": f"{bucket}/{self.name}/{self.generation}",
-            "selfLink": path,
-            "mediaLink": f"/download{path}?generation={self.generation}&alt=media",
+            "selfLink": url + path,
+            "mediaLink": f"{url}/download{path}?generation={self.generation}&alt=media",
             "name": self.name,
             "bucket": bucket,
             "generation": str(self.generation),
@@ -347,7 +350,7 @@ class GCSServer:
     # --- for tests ------------------------------------------------------------------------------------------------
 
     def fault(self, kind: int | str, *, times: float = 1, method: str | None = None, match: str = "") -> None:
-        """Let the next *times* requests fail (math.inf: for ever), in the order of the calls of this function.
+        """Let the next *times* requests fail, in the order of the calls of this function.
 
         *kind*: a status; ``reset`` (nothing is done, the connection breaks); ``hang`` (nothing is done or answered);
         ``lost`` (it is done, then the connection breaks); ``corrupt`` (a download has a bit changed); ``cut`` (a
@@ -509,7 +512,7 @@ class GCSServer:
                 raise RefusalError(400, "Invalid pageToken.") from None
         # Objects are sorted by the bytes of their names; with a delimiter, what has one begins a folder.
         entries: dict[str, Object | None] = {}
-        for name in sorted(bucket.objects, key=str.encode):
+        for name in sorted(bucket.objects):
             if not name.startswith(prefix) or name < query.get("startOffset", ""):
                 continue
             if "endOffset" in query and name >= query["endOffset"]:
@@ -523,7 +526,7 @@ class GCSServer:
         size = min(self.page_size, int(query.get("maxResults") or self.page_size))
         page = rest[:size]
         answer: dict = {"kind": "storage#objects"}
-        if items := [there.resource(bucket.name) for name in page if (there := entries[name])]:
+        if items := [there.resource(bucket.name, self.url) for name in page if (there := entries[name])]:
             answer["items"] = items
         if folders := [name for name in page if entries[name] is None]:
             answer["prefixes"] = folders
@@ -537,7 +540,7 @@ class GCSServer:
         check_preconditions(found, request.query, reading=True)
         if request.query.get("alt") == "media":
             return _media(found, request.headers)
-        return _json(found.resource(bucket))
+        return _json(found.resource(bucket, self.url))
 
     def patch_object(self, request: Request) -> Answer:
         bucket, name = request.names
@@ -546,7 +549,7 @@ class GCSServer:
         fields = check_fields(request.json(), OBJECT_FIELDS - {"name", "crc32c", "md5Hash", "storageClass"})
         found.fields = {key: value for key, value in (found.fields | fields).items() if value is not None}
         found.metageneration += 1
-        return _json(found.resource(bucket))
+        return _json(found.resource(bucket, self.url))
 
     def delete_object(self, request: Request) -> Answer:
         bucket, name = request.names
@@ -566,7 +569,7 @@ class GCSServer:
         fields = check_fields(request.json(), OBJECT_FIELDS) or source.fields
         copy = Object(to_name, source.body, next(self._generations), dict(fields))
         objects[to_name] = copy
-        resource = copy.resource(to_bucket)
+        resource = copy.resource(to_bucket, self.url)
         if verb == "copyTo":
             return _json(resource)
         size = str(len(copy.body))
@@ -598,7 +601,7 @@ class GCSServer:
         if kind == "resumable":
             return self._begin(request, fields)
         check_sums(body, hash_header(request.headers))
-        return _json(self._store(request.names[0], fields, body, request.query).resource(request.names[0]))
+        return _json(self._store(request.names[0], fields, body, request.query).resource(request.names[0], self.url))
 
     def _begin(self, request: Request, fields: dict) -> Answer:
         bucket = request.names[0]
@@ -615,7 +618,7 @@ class GCSServer:
         if session is None:
             raise RefusalError(404, "No such upload.", "notFound")
         if session.done:
-            return _json(session.done.resource(session.bucket))
+            return _json(session.done.resource(session.bucket, self.url))
         received, body = session.received, request.body
         place = re.fullmatch(
             r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)",
@@ -639,7 +642,7 @@ class GCSServer:
         if total is not None and len(received) == total and place[3] != "*":
             check_sums(bytes(received), hash_header(request.headers))
             session.done = self._store(session.bucket, session.fields, bytes(received), session.query)
-            return _json(session.done.resource(session.bucket))
+            return _json(session.done.resource(session.bucket, self.url))
         return Answer(308, headers={"Range": f"bytes=0-{len(received) - 1}"} if received else {})
 
 
@@ -777,8 +780,6 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request, client_address) -> None:
         """A client that went away is no error of ours; anything else must not be silent."""
-        import sys  # noqa: PLC0415
-
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -854,7 +855,3 @@ def _refused(refusal: RefusalError, *, wants_text: bool) -> Answer:
     error = {"message": message, "domain": "global", "reason": refusal.reason}
     found = {"error": {"code": refusal.status, "message": message, "errors": [error]}}
     return Answer(refusal.status, json.dumps(found).encode(), {"Content-Type": "application/json; charset=UTF-8"})
-
-
-#: For a fault that stays.
-FOR_EVER = math.inf
