@@ -369,6 +369,21 @@ def test_another_writer_replaces_after_the_copy(gcs, store):
     assert (store.get(KEY), archived(gcs)) == (b"3", [b"1", b"2"])
 
 
+def test_only_what_was_looked_at_is_copied(gcs, store):
+    """Not what somebody wrote there since, under the name of what it replaced."""
+    store.put(KEY, b"1")
+    archive = store._archive
+
+    def be_overtaken(key, old):
+        store._archive = archive
+        impatient().write(KEY, b"2")
+        archive(key, old)
+
+    store._archive = be_overtaken
+    store.put(KEY, b"3")
+    assert (store.get(KEY), archived(gcs)) == (b"3", [b"2"])
+
+
 def test_another_one_deletes_meanwhile(gcs, store):
     store.put(KEY, b"1")
     archive = store._archive
