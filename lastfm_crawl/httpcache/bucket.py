@@ -44,7 +44,6 @@ ARCHIVED = ("requests/", "archive/")
 _LOCATION = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])((?:/[^/]+)*)/?")
 #: Of one answer by several writers at once. Each attempt that fails means that another one's succeeded.
 _ATTEMPTS = 100
-_NO_BUCKET = "bucket does not exist"
 _LOG_IN = "run `gcloud auth application-default login` or set GOOGLE_APPLICATION_CREDENTIALS"
 _FAILURES = (
     api.GoogleAPIError,
@@ -93,7 +92,7 @@ class BucketStorage:
                     raw_download=True, checksum="crc32c", single_shot_download=True, **self._patience
                 )
             except api.NotFound as exc:
-                if _NO_BUCKET in str(exc):
+                if _is_bucket_missing(exc):
                     raise
                 return None
         return blob
@@ -134,7 +133,7 @@ class BucketStorage:
             try:
                 self._blob(name).delete(**self._patience)
             except api.NotFound as exc:
-                if _NO_BUCKET in str(exc):
+                if _is_bucket_missing(exc):
                     raise
 
     def keys(self, prefix: str = "") -> Iterator[str]:
@@ -263,7 +262,7 @@ class BucketStorage:
         except api.PreconditionFailed:
             pass  # another writer, or an attempt of ours whose acknowledgement was lost, has copied it
         except api.NotFound as exc:
-            if _NO_BUCKET in str(exc):
+            if _is_bucket_missing(exc):
                 raise
             # Another writer replaced it, and copied it before: the upload that follows will find that out.
 
@@ -285,7 +284,7 @@ class BucketStorage:
             line = f"no Google credentials ({line}); {_LOG_IN}"
         elif isinstance(exc, GoogleAuthError | api.Unauthorized):
             line = f"the Google credentials do not work ({line}); {_LOG_IN}"
-        elif isinstance(exc, api.NotFound) and _NO_BUCKET in str(exc):
+        elif isinstance(exc, api.NotFound) and _is_bucket_missing(exc):
             line = f"bucket {self._name} does not exist; `scrapy store init` makes it"
         elif isinstance(exc, api.Forbidden):
             line = f"no permission; `scrapy store check` says which is missing ({line})"
@@ -315,6 +314,11 @@ def _read_error(response: Response, *_args: object, **_options: object) -> None:
     """Read what the server says about a failed download: Google's library leaves it, and the connection is lost."""
     if response.status_code >= 400:
         _ = response.content
+
+
+def _is_bucket_missing(exc: api.NotFound) -> bool:
+    """Whether more than the object is not there: the status is the same, and a key may say anything."""
+    return "bucket does not exist" in str(exc) and "No such object" not in str(exc)
 
 
 def _said(exc: BaseException) -> str:

@@ -279,6 +279,12 @@ def test_a_bucket_that_is_not_there(gcs, verb):
         probe(impatient("gs://nowhere/run"))
 
 
+def test_a_key_that_sounds_like_a_bucket(store):
+    key = "requests/artist.getInfo/The specified bucket does not exist./all.json.gz"
+    assert store.get(key) is None
+    store.delete(key)
+
+
 def test_a_bucket_that_goes_away(gcs, store, verb):
     store.put(KEY, b"1")
     gcs.remove_bucket("answers")
