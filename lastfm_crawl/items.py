@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+#: 2002-01-01: Last.fm (then Audioscrobbler) has no earlier scrobbles, so an earlier time is a player's wrong clock.
+FIRST_SCROBBLE = 1_009_843_200
 #: Bytes a name may have: a unique index of PostgreSQL takes 2,704 a row, real names stay below 1,000.
 MAX_NAME = 2_000
 
@@ -95,6 +97,83 @@ class TopArtistsPage(Page):
     def rows(self) -> list[tuple[int, str, int]]:
         """(rank, name, playcount) of each row."""
         return list(zip(self.ranks, self.names, self.playcounts, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class RecentTracksPage(Page):
+    """A page of user.getRecentTracks for one window of time, by columns, newest play first.
+
+    ``window_from`` <= ``uts`` < ``window_to`` (0 as ``window_from``: no bound). What is "" is not known: the album, or
+    a MusicBrainz id. ``loved`` is empty unless the answer says it. ``received`` counts all rows, ``skipped`` those that
+    are no scrobbles: ``now_playing`` (on every page, in addition to ``per_page``, not in ``total``), ``undated`` (no
+    time, or 0), ``before_2002`` and ``outside_window``. Scrobbles of one second stay apart, and repeated rows stay in.
+    """
+
+    window_from: int
+    window_to: int
+    per_page: int
+    uts: Sequence[int] = ()
+    artists: Sequence[str] = ()
+    artist_mbids: Sequence[str] = ()
+    albums: Sequence[str] = ()
+    album_mbids: Sequence[str] = ()
+    tracks: Sequence[str] = ()
+    track_mbids: Sequence[str] = ()
+    loved: Sequence[bool] = ()
+
+    @property
+    def missing(self) -> int:
+        """Rows that this page lacks by its own figures (``total``, ``per_page``): above 0, the list changed."""
+        expected = min(max(self.total - (self.page - 1) * self.per_page, 0), self.per_page)
+        return max(expected - (self.received - self.skipped.get("now_playing", 0)), 0)
+
+    def rows(self) -> list[tuple[int, str, str, str, str, str, str]]:
+        """(uts, artist, artist mbid, album, album mbid, track, track mbid) of each scrobble."""
+        columns = (self.artists, self.artist_mbids, self.albums, self.album_mbids, self.tracks, self.track_mbids)
+        return list(zip(self.uts, *columns, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class TopTracksPage(Page):
+    """A page of user.getTopTracks for one period, by columns. Ranks count from 1 over all pages of the list."""
+
+    period: str
+    ranks: Sequence[int] = ()
+    artists: Sequence[str] = ()
+    artist_mbids: Sequence[str] = ()
+    tracks: Sequence[str] = ()
+    track_mbids: Sequence[str] = ()
+    playcounts: Sequence[int] = ()
+
+    def rows(self) -> list[tuple[int, str, str, int]]:
+        """(rank, artist, track, playcount) of each row."""
+        return list(zip(self.ranks, self.artists, self.tracks, self.playcounts, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class LovedTracksPage(Page):
+    """A page of user.getLovedTracks, by columns, latest first; ``loved_at`` is None where no time is known."""
+
+    artists: Sequence[str] = ()
+    artist_mbids: Sequence[str] = ()
+    tracks: Sequence[str] = ()
+    track_mbids: Sequence[str] = ()
+    loved_at: Sequence[int | None] = ()
+
+    def rows(self) -> list[tuple[str, str, int | None]]:
+        """(artist, track, loved at) of each row."""
+        return list(zip(self.artists, self.tracks, self.loved_at, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class WeeklyChartListPage(Page):
+    """An answer of user.getWeeklyChartList: the weeks that have charts, by columns; ``starts`` <= time < ``ends``.
+
+    The list is the same for every user, whatever they listened to. ``skipped`` counts weeks without a bound.
+    """
+
+    starts: Sequence[int] = ()
+    ends: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -1,0 +1,62 @@
+"""How Last.fm's API talks: build a call, sign its URL, read an answer, say what an error means. Pure: no I/O.
+
+Shapes, limits and error meanings are those of the API documentation (https://www.last.fm/api) and of recorded
+answers: an automatic conversion of XML, in which numbers are strings and a list may come as a list, as its only
+element, as an empty string, or not at all. All of these are normal here, never exceptions.
+"""
+
+from lastfm_crawl.services.lastfm.calls import (
+    DAY,
+    FRIENDS_LIMIT,
+    MAX_LIMIT,
+    PERIODS,
+    Call,
+    get_friends,
+    get_info,
+    get_loved_tracks,
+    get_recent_tracks,
+    get_top_artists,
+    get_top_tracks,
+    get_weekly_chart_list,
+    signed,
+)
+from lastfm_crawl.services.lastfm.errors import ERRORS, Action, Problem, Rule, rule_for
+from lastfm_crawl.services.lastfm.reading import (
+    CHART_LIST_TTL,
+    NEGATIVE_TTL,
+    PROFILE_TTL,
+    list_is_complete,
+    mark,
+    read,
+    time_to_live,
+)
+from lastfm_crawl.services.lastfm.shapes import as_list
+
+__all__ = [
+    "CHART_LIST_TTL",
+    "DAY",
+    "ERRORS",
+    "FRIENDS_LIMIT",
+    "MAX_LIMIT",
+    "NEGATIVE_TTL",
+    "PERIODS",
+    "PROFILE_TTL",
+    "Action",
+    "Call",
+    "Problem",
+    "Rule",
+    "as_list",
+    "get_friends",
+    "get_info",
+    "get_loved_tracks",
+    "get_recent_tracks",
+    "get_top_artists",
+    "get_top_tracks",
+    "get_weekly_chart_list",
+    "list_is_complete",
+    "mark",
+    "read",
+    "rule_for",
+    "signed",
+    "time_to_live",
+]

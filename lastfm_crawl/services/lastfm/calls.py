@@ -1,0 +1,98 @@
+"""What is asked: one :class:`Call` a question, its URL and its place in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from lastfm_crawl.httpcache.keys import request_key
+from lastfm_crawl.items import user_key
+
+PERIODS = ("overall", "7day", "1month", "3month", "6month", "12month")
+#: Rows a page of a top list may have (more: HTTP 400, error 6 ``limit param out of bounds (1-1000)``).
+MAX_LIMIT = 1000
+#: Friends a page: the largest size known to be in use by a big client; the real bound is not documented.
+FRIENDS_LIMIT = 500
+
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One question to Last.fm: the method, the user, and the parameters without key and format, sorted by name."""
+
+    method: str
+    user: str
+    params: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def all_params(self) -> dict[str, str]:
+        """Every parameter but key, format and method: what the envelope records."""
+        return {**dict(self.params), "user": self.user}
+
+    @property
+    def list_params(self) -> str:
+        """The parameters that name the list this is a page of: ``limit=1000,period=overall``."""
+        return ",".join(f"{k}={v}" for k, v in self.params if k != "page")
+
+    @property
+    def page(self) -> int:
+        """Which page is asked for, from 1."""
+        return int(dict(self.params).get("page", 1))
+
+    @property
+    def store_key(self) -> str:
+        """Where the answer is stored: ``requests/{method}/{user}/{params}.json.gz``."""
+        return request_key((self.method, user_key(self.user)), dict(self.params))
+
+    def url(self, api: str) -> str:
+        """The keyless URL below *api*, parameters sorted: the same call always has the same URL."""
+        params = {**self.all_params, "format": "json", "method": self.method}
+        parts = urlsplit(api)
+        return urlunsplit(parts._replace(query=urlencode(sorted(params.items()))))
+
+
+def get_info(user: str) -> Call:
+    """The profile of *user*."""
+    return Call("user.getInfo", user)
+
+
+def get_friends(user: str, page: int = 1) -> Call:
+    """A page of the friends of *user*."""
+    return Call("user.getFriends", user, (("limit", str(FRIENDS_LIMIT)), ("page", str(page))))
+
+
+def get_top_artists(user: str, page: int = 1, *, period: str = "overall", limit: int = MAX_LIMIT) -> Call:
+    """A page of *limit* (1 to 1000) of the artists that *user* played most in *period*."""
+    return Call("user.getTopArtists", user, (("limit", str(limit)), ("page", str(page)), ("period", period)))
+
+
+def get_recent_tracks(user: str, page: int = 1, *, from_: int, to: int, limit: int = MAX_LIMIT) -> Call:
+    """A page of *limit* (1 to 1000) of the scrobbles of *user* with *from_* <= time < *to*, newest first.
+
+    Seconds since 1970; 0 as *from_* is no bound, and alone shows undated plays. *to* is not optional: without it
+    every new scrobble moves all rows towards later pages, and a walk over the pages repeats or misses some.
+    """
+    params = (("from", str(from_)), ("limit", str(limit)), ("page", str(page)), ("to", str(to)))
+    return Call("user.getRecentTracks", user, params)
+
+
+def get_top_tracks(user: str, page: int = 1, *, period: str = "overall", limit: int = MAX_LIMIT) -> Call:
+    """A page of *limit* (1 to 1000) of the tracks that *user* played most in *period*."""
+    return Call("user.getTopTracks", user, (("limit", str(limit)), ("page", str(page)), ("period", period)))
+
+
+def get_loved_tracks(user: str, page: int = 1, *, limit: int = MAX_LIMIT) -> Call:
+    """A page of *limit* (1 to 1000) of the tracks that *user* loves, latest first."""
+    return Call("user.getLovedTracks", user, (("limit", str(limit)), ("page", str(page))))
+
+
+def get_weekly_chart_list(user: str) -> Call:
+    """The weeks for which there are charts: the same for every user."""
+    return Call("user.getWeeklyChartList", user)
+
+
+def signed(url: str, key: str) -> str:
+    """*url* with the API key: for the wire only."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query=urlencode([*parse_qsl(parts.query), ("api_key", key)])))
