@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lastfm_crawl.sandbox.faults import Faults
 from lastfm_crawl.sandbox.server import Sandbox
-from lastfm_crawl.sandbox.world import demo_world, hetrec_world
+from lastfm_crawl.sandbox.world import World, demo_world, hetrec_world, scrobbles_world
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,13 +26,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     faults = Faults(rate=options.fault_rate, seed=options.fault_seed, latency=options.latency)
     try:
-        world = hetrec_world(options.hetrec) if options.hetrec else demo_world(options.users, options.seed)
-        sandbox = Sandbox(world, faults, unwrap_single=options.unwrap_single)
+        sandbox = Sandbox(_world(options), faults, unwrap_single=options.unwrap_single)
         asyncio.run(_serve(sandbox, options.port, parent if options.with_parent else None))
     except (OSError, ValueError) as error:  # no such folder, no users, port taken
         print(f"sandbox: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _world(options: argparse.Namespace) -> World:
+    if options.hetrec:
+        return hetrec_world(options.hetrec)
+    return scrobbles_world(options.scrobbles) if options.scrobbles else demo_world(options.users, options.seed)
 
 
 async def _serve(sandbox: Sandbox, port: int, parent: int | None) -> None:
@@ -69,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--users", type=int, default=300, help="size of the demo world (default 300)")
     parser.add_argument("--seed", type=int, default=7, help="seed of the demo world (default 7)")
     parser.add_argument("--hetrec", type=Path, metavar="DIR", help="serve the HetRec 2011 data instead of the demo")
+    parser.add_argument("--scrobbles", type=Path, metavar="DIR", help="serve the histories in DIR/*.tsv instead")
     parser.add_argument("--fault-rate", type=float, default=0.0, help="share of faulty answers, 0 to 1 (default 0)")
     parser.add_argument("--fault-seed", type=int, default=0, help="which answers are faulty (default 0)")
     parser.add_argument("--latency", type=float, default=0.0, metavar="S", help="seconds before every answer")

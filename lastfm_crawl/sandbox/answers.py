@@ -6,17 +6,18 @@ shapes are those of recorded answers; where two methods show one field in two ty
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote_plus
 
-from lastfm_crawl.sandbox.model import Loved, Scrobble, TrackPlays, User, World, duration_of, mbid_of
+from lastfm_crawl.sandbox.model import Loved, TrackPlays, User, World, duration_of, mbid_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from lastfm_crawl.sandbox.history import Scrobble
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -41,6 +42,8 @@ MESSAGES = {
 }
 _SIZES = (("small", "34s"), ("medium", "64s"), ("large", "174s"), ("extralarge", "300x300"))
 _PLACEHOLDER = "2a96cbd8b46e442fc41c2b86b821562f"
+# The list of weeks as it was on 2025-11-23; it starts on Sunday 2005-02-13 12:00 UTC, whoever asks.
+_FIRST_WEEK, _WEEK, _WEEKS = 1_108_296_000, 604_800, 1_084
 _STREAMABLE = {"fulltrack": "0", "#text": "0"}
 
 
@@ -221,13 +224,38 @@ def _loved_row(row: Loved) -> Json:
 def _recent_tracks(call: _Call) -> Json:
     if call.user.status == "private":
         raise _RefusedError(error(17, 403))
-    window = _window(call.world.recent_tracks(call.user.name), call.params)
+    first, end = (int(t) if (t := call.params.get(k, "")).isdecimal() else 0 for k in ("from", "to"))
+    history = call.world.history(call.user.name)
+    total, plays = history.page(first, end, (call.page - 1) * call.limit, call.limit)
     extended = call.params.get("extended") == "1"
-    rows = [{**_played(s, extended=extended), "date": _date(s.uts)} for s in call.cut(window)]
+    rows = [{**_played(recording, extended=extended), "date": _date(uts)} for uts, recording in plays]
     playing = call.world.now_playing(call.user.name)
     if playing:  # extra to limit, not in total, without a date, and with any window
         rows.insert(0, {"@attr": {"nowplaying": "true"}, **_played(playing, extended=extended)})
-    return {"recenttracks": {"@attr": call.attr(len(window)), "track": call.listed(rows)}}
+    return {"recenttracks": {"@attr": call.attr(total), "track": call.listed(rows)}}
+
+
+def _top_albums(call: _Call) -> Json:
+    ranked = _in_period(call, call.world.top_albums(call.user.name))
+    rows = [
+        {
+            "@attr": {"rank": str(rank)},
+            "name": row.track,
+            "playcount": str(row.playcount),
+            "mbid": mbid_of("album", row.artist, row.track),
+            "url": _music_url(row.artist, row.track),
+            "artist": _linked_artist(row.artist),
+            "image": _TRACK_IMAGES,
+        }
+        for rank, row in call.cut(ranked)
+    ]
+    return {"topalbums": {"album": call.listed(rows), "@attr": call.attr(len(ranked))}}
+
+
+def _weekly_chart_list(call: _Call) -> Json:
+    starts = range(_FIRST_WEEK, _FIRST_WEEK + _WEEKS * _WEEK, _WEEK)
+    weeks = [{"#text": "", "from": str(start), "to": str(start + _WEEK)} for start in starts]
+    return {"weeklychartlist": {"chart": weeks, "@attr": {"user": call.user.name}}}
 
 
 _METHODS: dict[str, Callable[[_Call], Json]] = {
@@ -237,18 +265,18 @@ _METHODS: dict[str, Callable[[_Call], Json]] = {
     "user.gettoptracks": _top_tracks,
     "user.getlovedtracks": _loved_tracks,
     "user.getrecenttracks": _recent_tracks,
+    "user.gettopalbums": _top_albums,
+    "user.getweeklychartlist": _weekly_chart_list,
 }
 
 
+def version(world: World, params: Mapping[str, str]) -> int:
+    """Say which state of the world the answer to this call shows: only histories change."""
+    of_history = params.get("method", "").lower() in {"user.getrecenttracks", "user.gettopalbums"}
+    return world.history(params.get("user", "")).version if of_history else 0
+
+
 # --- parts ----------------------------------------------------------------------------
-
-
-def _window(scrobbles: Sequence[Scrobble], params: Mapping[str, str]) -> Sequence[Scrobble]:
-    """Keep from <= time < to of a list that is newest first; 0 and what is no number count as not given."""
-    first, end = (int(t) if (t := params.get(k, "")).isdecimal() else 0 for k in ("from", "to"))
-    start = bisect_left(scrobbles, 1 - end, key=lambda s: -s.uts) if end else 0
-    stop = bisect_left(scrobbles, 1 - first, key=lambda s: -s.uts) if first else len(scrobbles)
-    return scrobbles[start:stop]
 
 
 def _in_period(call: _Call, rows: Sequence[tuple[str, str, int]]) -> list[tuple[int, TrackPlays]]:
@@ -276,6 +304,7 @@ def _profile(user: User) -> Json:
     }
 
 
+@lru_cache(maxsize=20_000)
 def _played(scrobble: Scrobble, *, extended: bool) -> Json:
     row: Json = {
         "artist": {"mbid": scrobble.artist_mbid, "#text": scrobble.artist},
@@ -307,7 +336,13 @@ def _music_url(artist: str, track: str = "") -> str:
 
 
 def _date(uts: int) -> Json:
-    return {"uts": str(uts), "#text": datetime.fromtimestamp(uts, UTC).strftime("%d %b %Y, %H:%M")}
+    day, second = divmod(uts, 86_400)
+    return {"uts": str(uts), "#text": f"{_day(day)}, {second // 3600:02}:{second // 60 % 60:02}"}
+
+
+@lru_cache(maxsize=20_000)
+def _day(days: int) -> str:
+    return datetime.fromtimestamp(days * 86_400, UTC).strftime("%d %b %Y")
 
 
 def _images(picture: str, *, mega: bool = False) -> list[Json]:

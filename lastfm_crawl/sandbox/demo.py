@@ -13,7 +13,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from lastfm_crawl.sandbox.model import ArtistPlays, Computed, Loved, TrackPlays, User, World
+from lastfm_crawl.sandbox.history import YEAR_2025, History, Scrobble, listened
+from lastfm_crawl.sandbox.model import ArtistPlays, Computed, Loved, TrackPlays, User, World, mbid_of
 
 CATALOGUE = Path(__file__).with_name("world.json")
 # One word a line would be a page.
@@ -37,7 +38,7 @@ _COUNTRIES = (
     "Russian Federation", "Spain", "Sweden", "Türkiye", "United Kingdom", "United States",
 )
 # fmt: on
-_REGISTERED = (1_037_793_040, 1_735_689_600)  # the day RJ registered, and the end of 2024
+_REGISTERED = (1_037_793_040, YEAR_2025)  # the day RJ registered, and the end of 2024
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,24 @@ def demo_world(users: int = 300, seed: int = 7, catalogue: Path = CATALOGUE) -> 
     artists = {name: _library(rng, music) for name in names}
     accounts = _accounts(rng, names, circle, artists)
     tracks = Computed(artists, lambda name: _top_tracks(seed, name, artists[name], tracks_of))
+    recordings = {
+        (artist["name"], track): _recording(artist["name"], album["title"], track)
+        for artist in music
+        for album in reversed(artist["albums"])  # a track of several albums is on the first
+        for track in album["tracks"]
+    }
+    registered = {user.name: user.registered for user in accounts}
+    playing = {name for name in names if name == "RJ" or Random(f"{seed} playing {name}").random() < 0.1}
     return World(
         users={user.name.lower(): user for user in accounts},
         friends={names[i]: [names[friend] for friend in row] for i, row in enumerate(links)},
         artists=artists,
         tracks=tracks,
         loved=Computed(artists, lambda name: _loved(seed, name, tracks[name])),
+        scrobbles=Computed(
+            artists, lambda name: _history(seed, name, tracks[name], recordings, registered[name]), keep=True
+        ),
+        playing=Computed(playing, lambda name: recordings[tracks[name][0][:2]]),
     )
 
 
@@ -210,5 +223,28 @@ def _top_tracks(seed: int, name: str, artists: list[ArtistPlays], tracks_of: dic
 def _loved(seed: int, name: str, tracks: list[TrackPlays]) -> list[Loved]:
     rng = Random(f"{seed} loved {name}")
     chosen = rng.sample(tracks, min(len(tracks), rng.choice((0, 1, 5, 20, 70))))
-    loved = [Loved(row.artist, row.track, rng.randrange(1_577_836_800, 1_735_689_600)) for row in chosen]
+    loved = [Loved(row.artist, row.track, rng.randrange(1_577_836_800, YEAR_2025)) for row in chosen]
     return sorted(loved, key=lambda row: -row.uts)
+
+
+def _recording(artist: str, album: str, track: str) -> Scrobble:
+    return Scrobble(
+        artist,
+        track,
+        album=album,
+        artist_mbid=mbid_of("artist", artist),
+        album_mbid=mbid_of("album", artist, album),
+        mbid=mbid_of("track", artist, track),
+    )
+
+
+def _history(
+    seed: int,
+    name: str,
+    tracks: list[TrackPlays],
+    recordings: dict[tuple[str, str], Scrobble],
+    registered: int,
+) -> History:
+    """Play the top tracks, each as often as that list says."""
+    plays = [(recordings[row.artist, row.track], row.playcount) for row in tracks]
+    return listened(Random(f"{seed} plays {name}"), plays, registered)

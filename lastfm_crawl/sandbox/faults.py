@@ -51,6 +51,7 @@ class _Script:
     kinds: Sequence[str]
     pass_first: int
     left: float  # how many faults are still to give; infinite for a permanent script
+    limit_above: int
     given: int = 0
 
     def matches(self, method: str, user: str, params: Mapping[str, str]) -> bool:
@@ -58,6 +59,7 @@ class _Script:
             self.left > 0
             and self.method in {"*", method}
             and self.user in {None, user}
+            and _limit(params) > self.limit_above
             and all(params.get(name) == value for name, value in self.params.items())
         )
 
@@ -90,19 +92,21 @@ class Faults:
         times: int | None = 1,
         pass_first: int = 0,
         params: Mapping[str, str] | None = None,
+        limit_above: int = 0,
     ) -> None:
         """Lay down the next answers to a request: ``kinds`` in order, then normal.
 
         ``times`` is how often the kinds are repeated (None: for ever). ``method="*"`` is any method,
-        ``user=None`` any user; ``params`` narrows it, for example to one page; ``pass_first`` lets that many
-        matching calls through before it starts.
+        ``user=None`` any user; ``params`` narrows it, for example to one page, and ``limit_above`` to big pages
+        (of more rows than that: with ``times=None`` an account whose big pages never come); ``pass_first`` lets
+        that many matching calls through before it starts.
         """
         _check(kinds, script=True)
         if not kinds:
             raise ValueError("a script needs at least one kind")
         left = float("inf") if times is None else times * len(kinds)
         whom = None if user is None else user.lower()
-        script = _Script(method.lower(), whom, dict(params or {}), tuple(kinds), pass_first, left)
+        script = _Script(method.lower(), whom, dict(params or {}), tuple(kinds), pass_first, left, limit_above)
         with self._lock:
             self._scripts.append(script)
 
@@ -152,6 +156,11 @@ class Faults:
             return False
         self._lost.add((method, user))
         return True
+
+
+def _limit(params: Mapping[str, str]) -> int:
+    limit = params.get("limit", "")
+    return int(limit) if limit.isdecimal() else 50
 
 
 def identity(method: str, user: str, params: Mapping[str, str]) -> str:

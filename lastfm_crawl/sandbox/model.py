@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeVar
+
+from lastfm_crawl.sandbox.history import History, Scrobble
 
 T = TypeVar("T")
 Status = Literal["ok", "private", "deleted"]
@@ -48,6 +50,14 @@ class TrackPlays(NamedTuple):
     playcount: int
 
 
+class AlbumPlays(NamedTuple):
+    """One row of a user's top albums."""
+
+    artist: str
+    album: str
+    playcount: int
+
+
 class Loved(NamedTuple):
     """One loved track and when it was loved (unix time)."""
 
@@ -56,31 +66,27 @@ class Loved(NamedTuple):
     uts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Scrobble:
-    """One play; in ``World.playing`` its time is not used."""
-
-    artist: str
-    track: str
-    uts: int = 0
-    album: str = ""
-    artist_mbid: str = ""
-    album_mbid: str = ""
-    mbid: str = ""
-    loved: bool = False
-
-
 class Computed(Mapping[str, T]):
-    """A mapping whose values are worked out when asked for, so that no big world fills the memory."""
+    """A mapping whose values are worked out when asked for, so that no big world fills the memory.
 
-    def __init__(self, keys: Mapping[str, object] | Sequence[str], compute: Callable[[str], T]) -> None:
+    Those that may change are kept from then on (``keep``).
+    """
+
+    def __init__(
+        self, keys: Mapping[str, object] | Collection[str], compute: Callable[[str], T], *, keep: bool = False
+    ) -> None:
         self._keys = keys
         self._compute = compute
+        self._kept: dict[str, T] | None = {} if keep else None
 
     def __getitem__(self, key: str) -> T:
         if key not in self._keys:
             raise KeyError(key)
-        return self._compute(key)
+        if self._kept is None:
+            return self._compute(key)
+        if key not in self._kept:
+            self._kept.setdefault(key, self._compute(key))  # of two threads the first has made it
+        return self._kept[key]
 
     def __contains__(self, key: object) -> bool:
         return key in self._keys
@@ -101,8 +107,15 @@ class World:
     artists: Mapping[str, Sequence[ArtistPlays]] = field(default_factory=dict)  # ranked
     tracks: Mapping[str, Sequence[TrackPlays]] = field(default_factory=dict)  # ranked
     loved: Mapping[str, Sequence[Loved]] = field(default_factory=dict)  # newest first
-    scrobbles: Mapping[str, Sequence[Scrobble]] = field(default_factory=dict)  # newest first
+    scrobbles: Mapping[str, Sequence[Scrobble]] = field(default_factory=dict)  # in any order; each becomes a History
     playing: Mapping[str, Scrobble] = field(default_factory=dict)  # what a user listens to right now
+
+    def __post_init__(self) -> None:
+        if isinstance(self.scrobbles, dict):
+            histories = {
+                name: plays if isinstance(plays, History) else History(plays) for name, plays in self.scrobbles.items()
+            }
+            object.__setattr__(self, "scrobbles", histories)
 
     @classmethod
     def of(
@@ -110,17 +123,20 @@ class World:
         friends: Mapping[str, Sequence[str]],
         artists: Mapping[str, Sequence[tuple[str, int]]] | None = None,
         *,
+        scrobbles: Mapping[str, Sequence[Scrobble]] | None = None,
         private: Sequence[str] = (),
         deleted: Sequence[str] = (),
     ) -> World:
         """Make a small world by hand: every name in it becomes a user; for tests."""
         plays = {name: [ArtistPlays(*row) for row in rows] for name, rows in (artists or {}).items()}
-        names = dict.fromkeys([*friends, *(n for row in friends.values() for n in row), *plays, *private, *deleted])
+        histories = dict(scrobbles or {})
+        named = [n for row in friends.values() for n in row]
+        names = dict.fromkeys([*friends, *named, *plays, *histories, *private, *deleted])
         users = {}
         for name in names:
             status: Status = "deleted" if name in deleted else "private" if name in private else "ok"
             users[name.lower()] = User(name, playcount=sum(n for _, n in plays.get(name, [])), status=status)
-        return cls(users, dict(friends), plays)
+        return cls(users, dict(friends), plays, scrobbles=histories)
 
     def user(self, name: str) -> User | None:
         """Find a user whatever the case of the name, deleted ones too."""
@@ -142,9 +158,15 @@ class World:
         """Give (artist, track, unix time), newest first."""
         return self.loved.get(self._display(name), ())
 
-    def recent_tracks(self, name: str) -> Sequence[Scrobble]:
-        """Give all plays, newest first."""
-        return self.scrobbles.get(self._display(name), ())
+    def history(self, name: str) -> History:
+        """Give all plays, newest first: the object that is served, so that a change in it is seen at once."""
+        history = self.scrobbles.get(self._display(name))
+        return history if isinstance(history, History) else History()
+
+    def top_albums(self, name: str) -> Sequence[AlbumPlays]:
+        """Count (artist, album, playcount) in the history, most played first."""
+        counted = self.history(name).counts(lambda play: (play.artist, play.album))
+        return [AlbumPlays(artist, album, plays) for (artist, album), plays in counted if album]
 
     def now_playing(self, name: str) -> Scrobble | None:
         """Give what the user listens to right now."""

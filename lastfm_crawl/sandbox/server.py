@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from lastfm_crawl.sandbox.answers import Answer, answer, error
+from lastfm_crawl.sandbox.answers import Answer, answer, error, version
 from lastfm_crawl.sandbox.bodies import Bodies, Body
 from lastfm_crawl.sandbox.faults import Faults, error_of, identity
 from lastfm_crawl.sandbox.log import LoggedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from lastfm_crawl.sandbox.model import World
 
@@ -42,6 +42,8 @@ class Sandbox:
     def __init__(self, world: World, faults: Faults | None = None, *, unwrap_single: bool = False) -> None:
         self.faults = faults or Faults()
         self.log: list[LoggedRequest] = []
+        # For tests that change a History during a walk: called with every call that arrives, in the server's thread.
+        self.before_answer: Callable[[LoggedRequest], object] | None = None
         self._unwrap_single = unwrap_single
         self.host, self.port = "", 0
         # World and bodies belong together; one assignment swaps both, so any thread may set the world.
@@ -50,7 +52,7 @@ class Sandbox:
 
     @property
     def world(self) -> World:
-        """Give what is served; after a change inside it, set it again, for rendered answers are kept."""
+        """Give what is served; after a change inside it (but for a History), set it again: answers are kept."""
         return self._served[0]
 
     @world.setter
@@ -103,6 +105,8 @@ class Sandbox:
         params = {name: str(value) for name, value in (await _sent(request)).items()}
         call = LoggedRequest.of(params, request.headers.get("User-Agent", ""))
         self.log.append(call)
+        if self.before_answer:
+            self.before_answer(call)
         call.fault = self.faults.next(params.get("method", ""), params.get("user", ""), params)
         delay = self.faults.latency + (self.faults.slow if call.fault == "slow" else 0)
         if delay:
@@ -153,7 +157,8 @@ class Sandbox:
         key = params.get("api_key", "")
         if not key or key.startswith(("invalid", "suspended")):
             return Body(make())
-        return bodies.get(identity(params.get("method", ""), params.get("user", ""), params), make)
+        asked = identity(params.get("method", ""), params.get("user", ""), params)
+        return bodies.get(f"{version(world, params)} {asked}", make)
 
     def _foreign(self, params: Mapping[str, str]) -> Body | None:
         """Find somebody about whom the same call, or else its first page, has a right-shaped answer."""

@@ -10,7 +10,8 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from lastfm_crawl.sandbox.demo import demo_world
-from lastfm_crawl.sandbox.model import ArtistPlays, Computed, Loved, Scrobble, TrackPlays, User, World
+from lastfm_crawl.sandbox.history import YEAR_2005, History, Scrobble, listened, long_history
+from lastfm_crawl.sandbox.model import ArtistPlays, Computed, Loved, TrackPlays, User, World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArtistPlays",
     "Computed",
+    "History",
     "Loved",
     "Scrobble",
     "TrackPlays",
@@ -25,9 +27,10 @@ __all__ = [
     "World",
     "demo_world",
     "hetrec_world",
+    "long_history",
+    "scrobbles_world",
     "synthetic_world",
 ]
-_YEAR_2005 = 1_104_537_600
 
 
 def hetrec_world(folder: Path) -> World:
@@ -45,11 +48,40 @@ def hetrec_world(folder: Path) -> World:
         name: User(
             name,
             playcount=sum(row.playcount for row in artists.get(name, [])),
-            registered=_YEAR_2005 + int(name),
+            registered=YEAR_2005 + int(name),
         )
         for name in dict.fromkeys([*artists, *friends, *(f for row in friends.values() for f in row)])
     }
     return World(users, friends, artists)
+
+
+def scrobbles_world(folder: Path) -> World:
+    """Read histories: one user a file, ``listener_1`` from ``listener_1.tsv``; top lists are counted from the plays.
+
+    Columns, below a header: uts, artist, its MBID, album, its MBID, track, its MBID; an empty one is not known.
+    """
+    histories = {}
+    for file in sorted(folder.glob("*.tsv")):
+        plays = [
+            Scrobble(artist, track, int(uts or 0), album, artist_mbid, album_mbid, mbid)
+            for uts, artist, artist_mbid, album, album_mbid, track, mbid in _rows(file)
+        ]
+        histories[file.stem] = History(plays)
+    if not histories:
+        raise ValueError(f"no histories (*.tsv) in {folder}")
+    return World(
+        users={name.lower(): User(name, playcount=len(plays)) for name, plays in histories.items()},
+        friends={name: [other for other in histories if other != name] for name in histories},
+        artists={
+            name: [ArtistPlays(artist, n) for artist, n in plays.counts(lambda play: play.artist)]
+            for name, plays in histories.items()
+        },
+        tracks={
+            name: [TrackPlays(*row, n) for row, n in plays.counts(lambda play: (play.artist, play.track))]
+            for name, plays in histories.items()
+        },
+        scrobbles=histories,
+    )
 
 
 def synthetic_world(
@@ -78,7 +110,7 @@ def synthetic_world(
 
     def profile(name: str) -> User:
         rng = Random(seed * 1_000_003 + names.index(name) + 1)
-        return User(name, playcount=rng.randrange(100_000), registered=_YEAR_2005 + rng.randrange(600_000_000))
+        return User(name, playcount=rng.randrange(100_000), registered=YEAR_2005 + rng.randrange(600_000_000))
 
     def befriended(name: str) -> list[str]:
         return [names[(names.index(name) + step) % users] for step in steps]
@@ -86,11 +118,16 @@ def synthetic_world(
     def top_tracks(name: str) -> list[TrackPlays]:
         return [TrackPlays(artist, f"Song of {artist}", plays) for artist, plays in library(name)]
 
+    def history(name: str) -> History:
+        plays = [(Scrobble(row.artist, row.track, album="Album"), row.playcount) for row in top_tracks(name)]
+        return listened(Random(f"{seed} plays {name}"), plays, profile(name).registered)
+
     return World(
         users=Computed(names, profile),
         friends=Computed(names, befriended),
         artists=Computed(names, library),
         tracks=Computed(names, top_tracks),
+        scrobbles=Computed(names, history, keep=True),
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from lastfm_crawl.sandbox.answers import answer
-from lastfm_crawl.sandbox.model import Loved, Scrobble, TrackPlays, User, World
+from lastfm_crawl.sandbox.history import Scrobble
+from lastfm_crawl.sandbox.model import Loved, TrackPlays, User, World
 
 CHECKOUT = Path(__file__).parents[2]
 RECORDED = Path(os.environ.get("SHARED_DATA", CHECKOUT.parent / "shared" / "data")) / "lastfm" / "docs_examples"
