@@ -15,7 +15,7 @@ from scrapy.utils.misc import load_object
 
 import lastfm_crawl
 from lastfm_crawl import services, settings, spiders
-from lastfm_crawl.services.lastfm import Call, get_friends, get_info, get_top_artists
+from lastfm_crawl.services.lastfm import Call, get_friends, get_info, get_recent_tracks, get_top_artists
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,7 +188,16 @@ def test_no_spider_is_faster_than_the_others(spider):
 # --- the key ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("call", [get_info("rj"), get_friends("rj"), get_top_artists("rj"), Call("any.method", "rj")])
+CALLS = [
+    get_info("rj"),
+    get_friends("rj"),
+    get_top_artists("rj"),
+    get_recent_tracks("rj", from_=0, to=1),
+    Call("any.method", "rj"),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
 def test_no_url_holds_the_key(call, monkeypatch):
     monkeypatch.setenv("LASTFM_API_KEY", KEY)
     assert "api_key" not in call.url("https://ws.audioscrobbler.com/2.0/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from dataclasses import replace
@@ -299,6 +300,22 @@ def test_longer_and_empty_lists_stay_lists_when_unwrapped() -> None:
     assert ask_unwrapped("user.getTopArtists", "solo")["topartists"]["artist"] == []
 
 
+def test_get_top_albums_counts_the_plays() -> None:
+    body = ask("user.getTopAlbums")["topalbums"]
+    (row,) = body["album"]
+    assert (row["name"], row["playcount"], row["@attr"]) == ("Horror Show", "1", {"rank": "1"})
+    assert row["artist"]["name"] == "The Midnight"
+    assert body["@attr"]["total"] == "1"
+
+
+def test_the_weeks_are_the_same_for_everyone() -> None:
+    body = ask("user.getWeeklyChartList")["weeklychartlist"]
+    assert body["chart"] == ask("user.getWeeklyChartList", "hidden")["weeklychartlist"]["chart"]
+    assert (body["@attr"], len(body["chart"])) == ({"user": "RJ"}, 1084)
+    assert body["chart"][0] == {"#text": "", "from": "1108296000", "to": "1108900800"}
+    assert all(one["to"] == other["from"] for one, other in itertools.pairwise(body["chart"]))
+
+
 def test_methods_are_found_whatever_their_case() -> None:
     assert ask("user.getinfo") == ask("user.getInfo")
 
@@ -315,7 +332,10 @@ def skeleton(value: Any) -> Any:
     return type(value).__name__
 
 
-@pytest.mark.parametrize("method", ["Info", "Friends", "TopArtists", "TopTracks", "LovedTracks", "RecentTracks"])
+METHODS = ["Info", "Friends", "TopArtists", "TopTracks", "TopAlbums", "LovedTracks", "RecentTracks", "WeeklyChartList"]
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_the_shape_is_the_recorded_one(method: str) -> None:
     file = RECORDED / f"user.get{method}.1.http200.json"
     if not file.is_file():

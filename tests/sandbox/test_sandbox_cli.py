@@ -86,7 +86,11 @@ def test_it_ends_when_its_parent_is_gone() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(("--users", "0"), "at least one user"), (("--hetrec", "/nowhere"), "/nowhere/artists.dat")],
+    [
+        (("--users", "0"), "at least one user"),
+        (("--hetrec", "/nowhere"), "/nowhere/artists.dat"),
+        (("--scrobbles", "/nowhere"), "/nowhere"),
+    ],
 )
 def test_wrong_use_is_one_line(arguments: tuple[str, ...], message: str) -> None:
     run = subprocess.run([*COMMAND, *arguments], cwd=CHECKOUT, capture_output=True, text=True, check=False)
