@@ -58,6 +58,7 @@ class ProjectAddon:
     def update_settings(settings: BaseSettings) -> None:
         """Fill in what depends on DATA_DIR, CONTACT and DOWNLOAD_DELAY."""
         settings.set("RESPONSE_STORE", store_location(settings), "cmdline")
+        settings.set("RESPONSE_SPOOL", str(Path(settings["DATA_DIR"], "spool")), "cmdline")
         if (settings.getpriority("USER_AGENT") or 0) < SETTINGS_PRIORITIES["project"]:
             settings.set("USER_AGENT", user_agent(settings), "addon")
         if not settings.getfloat("DOWNLOAD_DELAY"):

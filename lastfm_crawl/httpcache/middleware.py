@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from scrapy import signals
 from scrapy.exceptions import CloseSpider, IgnoreRequest, NotConfigured
-from scrapy.http import Headers
-from scrapy.responsetypes import responsetypes
+from scrapy.utils.project import data_path
 
-from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, Envelope
+from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError
+from lastfm_crawl.httpcache.messages import to_envelope, to_response
 from lastfm_crawl.httpcache.process import StoreProcess
 from lastfm_crawl.httpcache.storage import StoreError
 
@@ -35,14 +35,16 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
+    from lastfm_crawl.httpcache.envelope import Envelope
+
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between the attempts at a store operation that failed.
 RETRY_DELAYS = (0.1, 0.5, 2.0)
-#: Response headers worth keeping; none of them says anything about who asked.
-KEPT_HEADERS = ("Content-Type", "Date", "ETag", "Last-Modified", "Cache-Control", "Expires")
+#: Seconds after which a failure is final: whatever took so long has made attempts of its own.
+PATIENCE = 10.0
 
 
 class AsyncHttpCacheMiddleware:
@@ -54,7 +56,7 @@ class AsyncHttpCacheMiddleware:
             raise NotConfigured
         self._crawler = crawler
         self._offline = settings.getbool("HTTPCACHE_IGNORE_MISSING")
-        self._store = StoreProcess(settings["RESPONSE_STORE"])
+        self._store = StoreProcess(settings["RESPONSE_STORE"], settings["RESPONSE_SPOOL"] or data_path("spool"))
         self._failing = False
 
     @classmethod
@@ -71,6 +73,8 @@ class AsyncHttpCacheMiddleware:
             await self._store.open()
             if not self._offline:
                 await self._insist(self._store.probe)
+                if count := await self._store.upload():
+                    logger.info("%d answers that an earlier run could not store are in the store now", count)
         except StoreError as exc:
             message = f"the response store does not work: {exc}"
             logger.critical("stopping (store_unavailable): %s", message)
@@ -91,7 +95,9 @@ class AsyncHttpCacheMiddleware:
         envelope = None if request.meta.get("store_refresh") else await self._read(key)
         if envelope is not None and (self._offline or self._is_fresh(envelope, request)):
             stats.inc_value("httpcache/hit")
-            return _response(envelope, request)
+            response = to_response(envelope, request)
+            response.flags.append("cached")
+            return response
         stats.inc_value("httpcache/miss")
         if self._offline:
             stats.inc_value("httpcache/ignore")
@@ -107,7 +113,7 @@ class AsyncHttpCacheMiddleware:
         key = request.meta.get("store_key")
         if key is None or request.meta.get("dont_cache"):
             return response
-        envelope = _envelope(request, response, answered_at)
+        envelope = to_envelope(request, response, asked_at=request.meta["asked_at"], answered_at=answered_at)
         try:
             await self._insist(lambda: self._store.put(key, envelope))
         except StoreError as exc:
@@ -131,9 +137,12 @@ class AsyncHttpCacheMiddleware:
     async def _insist(self, operation: Callable[[], Awaitable[T]]) -> T:
         """What *operation* brings; a store that hiccups gets a few more attempts."""
         for delay in RETRY_DELAYS:
+            began = time.monotonic()
             try:
                 return await operation()
             except StoreError as exc:
+                if time.monotonic() - began > PATIENCE:
+                    raise  # a bucket's client has insisted already
                 logger.warning("%s; trying again in %s s", exc, delay)
                 await asyncio.sleep(delay)
         return await operation()
@@ -154,31 +163,3 @@ class AsyncHttpCacheMiddleware:
         self._closing = asyncio.get_running_loop().create_task(
             self._crawler.engine.close_spider_async(reason="store_unavailable")
         )
-
-
-def _envelope(request: Request, response: Response, answered_at: float) -> Envelope:
-    question = request.meta.get("store_request") or {"method": request.method, "params": {}}
-    ttl = request.meta.get("store_ttl")
-    return Envelope(
-        method=question["method"],
-        params=question["params"],
-        url=request.url,
-        asked_at=request.meta["asked_at"],
-        status=response.status,
-        headers=_kept(response.headers),
-        answered_at=answered_at,
-        body=response.body,
-        expires=None if ttl is None else answered_at + ttl,
-    )
-
-
-def _kept(headers: Headers) -> dict[str, str]:
-    kept = {name: headers.get(name) for name in KEPT_HEADERS}
-    return {name: value.decode("latin-1") for name, value in kept.items() if value is not None}
-
-
-def _response(envelope: Envelope, request: Request) -> Response:
-    request.meta["cache_timestamp"] = envelope.answered_at
-    headers = Headers(dict(envelope.headers))
-    response_class = responsetypes.from_args(headers=headers, url=request.url, body=envelope.body)
-    return response_class(request.url, status=envelope.status, headers=headers, body=envelope.body, flags=["cached"])

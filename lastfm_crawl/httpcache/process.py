@@ -30,11 +30,15 @@ _answered = msgspec.msgpack.Decoder(worker.Answered).decode
 
 
 class StoreProcess(asyncio.Protocol):
-    """Awaitable operations on the storage at *location*; each raises :class:`StoreError` when the store fails."""
+    """Awaitable operations on the storage at *location*; each raises :class:`StoreError` when the store fails.
 
-    def __init__(self, location: str) -> None:
+    An answer that the store does not take is kept below the folder *spool*.
+    """
+
+    def __init__(self, location: str, spool: str) -> None:
         self.location = location
-        self._waiting: dict[int, asyncio.Future[Envelope | None]] = {}
+        self._spool = spool
+        self._waiting: dict[int, asyncio.Future[worker.Answered]] = {}
         self._asked = 0
         self._buffer = bytearray()
         self._ended = asyncio.Event()
@@ -46,7 +50,7 @@ class StoreProcess(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                self._process = _start(self.location, theirs)
+                self._process = _start(self.location, self._spool, theirs)
         except OSError as exc:
             ours.close()
             raise StoreError(f"the process that keeps {self.location} cannot be started: {exc}") from exc
@@ -56,12 +60,16 @@ class StoreProcess(asyncio.Protocol):
         """Write, read and delete one small object."""
         await self._ask("probe")
 
+    async def upload(self) -> int:
+        """Store what earlier runs could not; how many answers that were."""
+        return (await self._ask("upload")).count
+
     async def get(self, key: str) -> Envelope | None:
         """What is stored at *key*, or None. Raises CorruptEnvelopeError when it cannot be read."""
-        return await self._ask("get", key)
+        return (await self._ask("get", key)).envelope
 
     async def put(self, key: str, envelope: Envelope) -> None:
-        """Keep *envelope* at *key*; it is safe when this returns."""
+        """Keep *envelope* at *key*; it is safe there when this returns. When this raises it may be in the spool."""
         await self._ask("put", key, envelope)
 
     async def close(self) -> None:
@@ -76,8 +84,8 @@ class StoreProcess(asyncio.Protocol):
         self._process = None
 
     def _ask(
-        self, operation: Literal["probe", "get", "put"], key: str = "", envelope: Envelope | None = None
-    ) -> asyncio.Future[Envelope | None]:
+        self, operation: Literal["get", "put", "probe", "upload"], key: str = "", envelope: Envelope | None = None
+    ) -> asyncio.Future[worker.Answered]:
         if self._transport is None or self._transport.is_closing():
             raise StoreError(self._gone())
         self._asked += 1
@@ -94,7 +102,7 @@ class StoreProcess(asyncio.Protocol):
             if future.done():  # whoever asked has been cancelled
                 continue
             if answer.error is None:
-                future.set_result(answer.envelope)
+                future.set_result(answer)
             else:
                 future.set_exception((CorruptEnvelopeError if answer.corrupt else StoreError)(answer.error))
 
@@ -110,9 +118,9 @@ class StoreProcess(asyncio.Protocol):
         return f"the process that keeps {self.location} has ended"
 
 
-def _start(location: str, connection: socket.socket) -> subprocess.Popen[bytes]:
+def _start(location: str, spool: str, connection: socket.socket) -> subprocess.Popen[bytes]:
     """The process, with *connection* as its standard input."""
-    command = [sys.executable, "-m", worker.__name__, location]
+    command = [sys.executable, "-m", worker.__name__, location, spool]
     # It finds the package where we found it: in a checkout, or in an egg that Scrapyd has put on the path.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     if sys.platform != "win32":

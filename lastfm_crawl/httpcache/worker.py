@@ -13,11 +13,13 @@ import struct
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, Envelope, decode, encode
+from lastfm_crawl.httpcache.spool import Spool
 from lastfm_crawl.httpcache.storage import Storage, StoreError, open_store, probe
 
 if TYPE_CHECKING:
@@ -33,16 +35,20 @@ class Asked(msgspec.Struct, array_like=True):
     """An operation; *number* comes back with its answer."""
 
     number: int
-    operation: Literal["probe", "get", "put"]
+    operation: Literal["get", "put", "probe", "upload"]
     key: str = ""
     envelope: Envelope | None = None
 
 
 class Answered(msgspec.Struct, array_like=True):
-    """How the operation ended; *corrupt* tells an unreadable object from a store that does not work."""
+    """How the operation ended; *corrupt* tells an unreadable object from a store that does not work.
+
+    *count* is how many answers were uploaded.
+    """
 
     number: int
     envelope: Envelope | None = None
+    count: int = 0
     error: str | None = None
     corrupt: bool = False
 
@@ -69,12 +75,12 @@ def frames(buffer: bytearray) -> Iterator[bytes]:
     del buffer[:start]
 
 
-def serve(storage: Storage, connection: socket.socket) -> None:
+def serve(storage: Storage, spool: Spool, connection: socket.socket) -> None:
     """Answer until the other side is gone. What was asked for before that is still done: answers are not lost."""
     sending = threading.Lock()
 
     def work(asked: Asked) -> None:
-        reply = frame(answer(storage, asked))
+        reply = frame(answer(storage, spool, asked))
         with sending, contextlib.suppress(OSError):
             connection.sendall(reply)
 
@@ -86,16 +92,20 @@ def serve(storage: Storage, connection: socket.socket) -> None:
                 threads.submit(work, _asked(content))
 
 
-def answer(storage: Storage, asked: Asked) -> Answered:
+def answer(storage: Storage, spool: Spool, asked: Asked) -> Answered:
     """Do what was asked for."""
     try:
-        if asked.operation == "get":
-            blob = storage.get(asked.key)
-            return Answered(asked.number, None if blob is None else decode(blob))
-        if asked.envelope is not None:
-            storage.put(asked.key, encode(asked.envelope))
-        else:
-            probe(storage)
+        match asked.operation:
+            case "get":
+                blob = storage.get(asked.key)
+                return Answered(asked.number, None if blob is None else decode(blob))
+            case "put":
+                assert asked.envelope is not None  # noqa: S101  (a put has one)
+                spool.put(asked.key, encode(asked.envelope))
+            case "probe":
+                probe(storage)
+            case "upload":
+                return Answered(asked.number, count=spool.upload())
     except CorruptEnvelopeError as exc:
         return Answered(asked.number, error=str(exc), corrupt=True)
     except StoreError as exc:
@@ -124,4 +134,5 @@ if __name__ == "__main__":
     # Whoever stops a crawl stops its process group or its service, too; we end when the crawl does.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    serve(open_store(sys.argv[1]), _connection())
+    store = open_store(sys.argv[1])
+    serve(store, Spool(store, Path(sys.argv[2])), _connection())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +18,7 @@ from lastfm_crawl.httpcache import StoreError, middleware, process, worker
 from lastfm_crawl.httpcache.envelope import decode
 from lastfm_crawl.httpcache.folder import FolderStorage
 from lastfm_crawl.httpcache.middleware import AsyncHttpCacheMiddleware
+from lastfm_crawl.httpcache.spool import Spool
 
 KEY = "requests/user.getInfo/rj/all.json.gz"
 URL = "https://ws.audioscrobbler.com/2.0/?method=user.getInfo&user=rj"
@@ -38,12 +40,13 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-async def make(store, monkeypatch):
+async def make(store, spool, monkeypatch):
     """Opened middlewares over one store, or over one that is given; what serves it is a thread of the test."""
     made, storages = [], []
 
-    def start(location, connection):
-        serving = threading.Thread(target=worker.serve, args=(storages[-1], connection.dup()))
+    def start(location, spool, connection):
+        spool = Spool(storages[-1], Path(spool))
+        serving = threading.Thread(target=worker.serve, args=(storages[-1], spool, connection.dup()))
         serving.start()
         return SimpleNamespace(wait=serving.join)
 
@@ -51,7 +54,7 @@ async def make(store, monkeypatch):
 
     async def new(storage=None, **settings) -> AsyncHttpCacheMiddleware:
         storages.append(storage or store)
-        crawler = crawler_with(HTTPCACHE_ENABLED=True, RESPONSE_STORE=store.location, **settings)
+        crawler = crawler_with(HTTPCACHE_ENABLED=True, RESPONSE_STORE=store.location, RESPONSE_SPOOL=spool, **settings)
         made.append(AsyncHttpCacheMiddleware.from_crawler(crawler))
         await made[-1].spider_opened()
         return made[-1]
@@ -69,6 +72,11 @@ async def cache(make):
 @pytest.fixture
 def store(tmp_path):
     return FolderStorage(tmp_path / "store")
+
+
+@pytest.fixture
+def spool(tmp_path):
+    return str(tmp_path / "spool")
 
 
 def ask(**meta) -> Request:
@@ -262,23 +270,25 @@ class Broken:
     location = "nowhere"
 
     def __init__(self, storage, times):
-        self._storage, self.left = storage, times
+        self._storage, self.left, self.refused = storage, times, "nothing"
 
-    def _fail(self):
+    def _fail(self, key):
+        if key.startswith(self.refused):
+            raise StoreError("Permission denied")
         if self.left:
             self.left -= 1
             raise StoreError("No space left on device")
 
     def get(self, key):
-        self._fail()
+        self._fail(key)
         return self._storage.get(key)
 
     def put(self, key, blob):
-        self._fail()
+        self._fail(key)
         self._storage.put(key, blob)
 
     def write(self, key, blob):
-        self._fail()
+        self._fail(key)
         self._storage.write(key, blob)
 
     def delete(self, key):
@@ -336,6 +346,42 @@ async def test_a_store_that_hiccups_gets_more_attempts(make, broken, store, time
     await cache.process_response(request, answer())
     assert decode(store.get(KEY)).body == BODY
     assert await closed(cache) == []
+
+
+async def test_an_answer_that_could_not_be_stored_is_stored_by_the_next_run_first(make, broken, store, caplog):
+    caplog.set_level("INFO")
+    cache = await make(broken)
+    request = ask()
+    await cache.process_request(request)
+    broken.left = 10
+    with pytest.raises(IgnoreRequest):
+        await cache.process_response(request, answer())
+    broken.left = 0
+    found = await (await make(broken)).process_request(ask())
+    assert (found.body, found.flags) == (BODY, ["cached"])
+    assert "1 answers that an earlier run could not store" in caplog.text
+
+
+async def test_a_run_is_not_begun_while_the_spool_cannot_be_uploaded(make, broken, store):
+    cache = await make(broken)
+    request = ask()
+    await cache.process_request(request)
+    broken.left = 10
+    with pytest.raises(IgnoreRequest):
+        await cache.process_response(request, answer())
+    broken.refused = "requests/"
+    broken.left = 0
+    with pytest.raises(CloseSpider):
+        await make(broken)
+
+
+async def test_what_a_patient_client_gave_up_is_not_tried_again(make, broken, monkeypatch):
+    monkeypatch.setattr(middleware, "PATIENCE", -1.0)
+    cache = await make(broken)
+    broken.left = 2
+    with pytest.raises(IgnoreRequest):
+        await cache.process_request(ask())
+    assert broken.left == 1
 
 
 async def test_a_run_is_not_begun_without_a_store(make, store):

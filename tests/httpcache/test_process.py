@@ -41,7 +41,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 async def store(folder):
-    store = StoreProcess(folder.location)
+    store = StoreProcess(folder.location, f"{folder.location}-spool")
     await store.open()
     yield store
     await store.close()
@@ -79,7 +79,7 @@ async def test_many_at_once(store, folder):
 
 async def test_a_location_that_cannot_be_written(tmp_path):
     (tmp_path / "store").write_bytes(b"I am no folder")
-    store = StoreProcess(str(tmp_path / "store"))
+    store = StoreProcess(str(tmp_path / "store"), str(tmp_path / "spool"))
     await store.open()
     with pytest.raises(StoreError, match="Not a directory"):
         await store.probe()
@@ -99,7 +99,7 @@ async def test_nobody_waits_for_a_process_that_was_killed(store):
 async def test_a_process_that_cannot_be_started(folder, monkeypatch):
     monkeypatch.setattr(process.sys, "executable", "/nowhere/python")
     with pytest.raises(StoreError, match="cannot be started"):
-        await StoreProcess(folder.location).open()
+        await StoreProcess(folder.location, "spool").open()
 
 
 async def test_whoever_is_cancelled_does_not_disturb_the_others(store):
@@ -125,7 +125,7 @@ sys.path[:0] = ["tests/httpcache", "tests"]
 from test_process import StoreProcess, envelope
 
 async def main():
-    store = StoreProcess(sys.argv[1])
+    store = StoreProcess(sys.argv[1], "unused")
     await store.open()
     await store.probe()
     for number in range(50):
