@@ -42,13 +42,16 @@ def check(settings: BaseSettings) -> None:
     parts = urlsplit(settings["LASTFM_API_URL"])
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"LASTFM_API_URL={settings['LASTFM_API_URL']!r} is not an http(s) URL")
-    for name in ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT"):
+    amounts = dict.fromkeys(
+        ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT"), "seconds"
+    )
+    for name, unit in {**amounts, "LASTFM_STORAGE_CAP_MB": "megabytes"}.items():
         try:
             sensible = settings.getfloat(name) >= 0
         except (TypeError, ValueError):
             sensible = False
         if not sensible:
-            raise ValueError(f"{name}={settings[name]!r} is not a number of seconds")
+            raise ValueError(f"{name}={settings[name]!r} is not a number of {unit}")
 
 
 class ProjectAddon:

@@ -49,7 +49,8 @@ class Page:
     """What every page has: whom and what was asked, where in the list it stands, what became of its rows.
 
     ``params`` names the list (``limit=1000,period=overall``) without user and page; ``pages`` and ``total`` are
-    Last.fm's own figures for the whole list. ``skipped`` counts rows that are not stored, by reason.
+    Last.fm's own figures for the whole list. ``skipped`` counts rows that are not stored, by reason. ``size`` is that
+    of the answer's body in bytes.
     """
 
     method: str
@@ -61,6 +62,7 @@ class Page:
     received: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
     fetched_at: float = 0.0
+    size: int = 0
 
     def __repr__(self) -> str:
         """Short: a page holds a thousand rows, and Scrapy likes to log items."""

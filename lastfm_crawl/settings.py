@@ -27,10 +27,13 @@ LASTFM_API_URL = os.environ.get("LASTFM_API_URL", "https://ws.audioscrobbler.com
 CONTACT = os.environ.get("CONTACT")
 # Folder of the embedded defaults. Used wherever one of the next two is not set.
 DATA_DIR = os.environ.get("DATA_DIR", "data")
-# The response store: a path or file:// URL; default {DATA_DIR}/store. Used by httpcache and the run record.
+# The response store: gs://bucket/prefix, a path or file:// URL; default {DATA_DIR}/store. Used by httpcache and the
+# run record.
 RESPONSE_STORE = os.environ.get("RESPONSE_STORE")
 # The warehouse: any libpq URL; default an embedded PostgreSQL in {DATA_DIR}/postgres.
 DATABASE_URL = os.environ.get("DATABASE_URL")
+# Megabytes of Last.fm's data that may be kept before runs warn; 0 = you have an agreement. Used by the storage cap.
+LASTFM_STORAGE_CAP_MB = os.environ.get("LASTFM_STORAGE_CAP_MB", "100")
 # POSTed one JSON object when a run stops on a critical fault. Used by the alert extension.
 ALERT_WEBHOOK = os.environ.get("ALERT_WEBHOOK")
 # Seconds: the first pause after a transient error, doubled at every further one up to the second figure; the real
@@ -85,6 +88,7 @@ EXTENSIONS = {
     "lastfm_crawl.extensions.run_record.RunRecord": 100,
     "lastfm_crawl.extensions.progress.Progress": 200,
     "lastfm_crawl.extensions.alerts.Alerts": 300,
+    "lastfm_crawl.extensions.storage_cap.StorageCap": 400,
     "scrapy.extensions.logstats.LogStats": None,  # counts stored answers as traffic; Progress does not
 }
 HTTPCACHE_ENABLED = True

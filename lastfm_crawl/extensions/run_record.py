@@ -120,8 +120,10 @@ class RunRecord:
                 logger.warning("state/progress.json could not be brought up to date: %s", exc)
 
     async def _write_progress(self, spider: Spider) -> None:
-        counts = await self._warehouse.run(queries.crawl_state)
-        await self._write("progress.json", self._progress(spider, counts))
+        progress = self._progress(spider, await self._warehouse.run(queries.crawl_state))
+        # Two runs may share a store: each has a file of its own, and the common one says whose it is.
+        for name in (f"progress/{self.run_id}.json", "progress.json"):
+            await self._write(name, progress)
 
     def _progress(self, spider: Spider, counts: queries.CrawlState) -> dict[str, Any]:
         """The brief's progress file: how far discovery and artist fetching are, and what was asked."""

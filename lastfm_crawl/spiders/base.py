@@ -89,7 +89,7 @@ class LastfmSpider(Spider):
         meta = response.meta
         answer = meta.pop("answer")
         page = lastfm.mark(meta["call"], answer) if isinstance(answer, lastfm.Problem) else answer
-        return replace(page, fetched_at=meta["cache_timestamp"])
+        return replace(page, fetched_at=meta["cache_timestamp"], size=len(response.body))
 
 
 class UserListSpider(LastfmSpider):

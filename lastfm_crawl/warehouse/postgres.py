@@ -37,8 +37,8 @@ CREATE TEMP TABLE IF NOT EXISTS stage_users (
     registered_at timestamptz, profile_at timestamptz) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_fetches (
     place integer, user_id integer, method text COLLATE "C", params text COLLATE "C", page integer, pages integer,
-    total bigint, received integer, stored integer, skipped jsonb, status text, detail text, fetched_at timestamptz
-    ) ON COMMIT DELETE ROWS;
+    total bigint, received integer, stored integer, skipped jsonb, status text, detail text, fetched_at timestamptz,
+    bytes bigint) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_friendships (fetch_id integer, friends integer[]) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_charts (
     fetch_id integer, artists integer[], ranks integer[], playcounts integer[]) ON COMMIT DELETE ROWS;
@@ -68,13 +68,13 @@ SELECT FROM users WHERE id IN (SELECT user_id FROM stage_fetches) ORDER BY id FO
 """
 _SAVE_FETCHES = """
 INSERT INTO fetches
-    (user_id, method, params, page, pages, total, received, stored, skipped, status, detail, fetched_at)
-SELECT user_id, method, params, page, pages, total, received, stored, skipped, status, detail, fetched_at
+    (user_id, method, params, page, pages, total, received, stored, skipped, status, detail, fetched_at, bytes)
+SELECT user_id, method, params, page, pages, total, received, stored, skipped, status, detail, fetched_at, bytes
 FROM stage_fetches ORDER BY user_id, method, params, page
 ON CONFLICT (user_id, method, params, page) DO UPDATE
 SET pages = excluded.pages, total = excluded.total, received = excluded.received, stored = excluded.stored,
     skipped = excluded.skipped, status = excluded.status, detail = excluded.detail,
-    fetched_at = excluded.fetched_at
+    fetched_at = excluded.fetched_at, bytes = excluded.bytes
 WHERE fetches.fetched_at <= excluded.fetched_at
 """
 # Only what is not older than what was there before was written; the rest is left alone.
@@ -259,7 +259,7 @@ class PostgresSink:
         return (
             place, self._users[user_key(page.user)], page.method, page.params, _page(page), page.pages, page.total,
             page.received, stored, json.dumps(dict(page.skipped)), status, detail,
-            _time(page.fetched_at),
+            _time(page.fetched_at), page.size,
         )  # fmt: skip
 
     def _load_friendships(self, cursor: psycopg.Cursor, pages: Mapping[int, FriendsPage]) -> None:

@@ -205,6 +205,68 @@ def crawl_state(connection: psycopg.Connection) -> CrawlState:
     return CrawlState(*row)
 
 
+class StoredData(NamedTuple):
+    """How much Last.fm data of one kind is kept: *name* is a method, or a user."""
+
+    name: str
+    answers: int
+    size: int  # bytes of the answers' bodies, before compression; without older answers in the archive
+
+
+def stored_bytes(connection: psycopg.Connection) -> int:
+    """Bytes of all answers of Last.fm that are kept."""
+    row = connection.execute("SELECT coalesce(sum(bytes), 0)::bigint FROM fetches").fetchone()
+    return row[0] if row else 0
+
+
+def stored_by_method(connection: psycopg.Connection) -> list[StoredData]:
+    """What is kept of each method's answers, the largest first."""
+    rows = connection.execute(
+        "SELECT method, count(*), sum(bytes)::bigint AS size FROM fetches GROUP BY method ORDER BY size DESC, method"
+    )
+    return [StoredData(*row) for row in rows]
+
+
+def stored_by_user(connection: psycopg.Connection, limit: int) -> list[StoredData]:
+    """What is kept of the *limit* users of whom most is kept, the largest first."""
+    rows = connection.execute(
+        """
+        SELECT u.name, f.answers, f.size
+        FROM (SELECT user_id, count(*) AS answers, sum(bytes)::bigint AS size FROM fetches
+              GROUP BY user_id ORDER BY size DESC, user_id LIMIT %s) f
+        JOIN users u ON u.id = f.user_id ORDER BY f.size DESC, u.name
+        """,
+        [limit],
+    )
+    return [StoredData(*row) for row in rows]
+
+
+class Run(NamedTuple):
+    """A run as ``runs`` has it; what is not known yet, or never came, is None."""
+
+    id: str
+    spider: str
+    started_at: datetime
+    finished_at: datetime | None
+    finish_reason: str | None
+    exit_code: int | None
+
+
+def last_runs(connection: psycopg.Connection, limit: int) -> list[Run]:
+    """The newest *limit* runs, the newest first."""
+    rows = connection.execute(
+        "SELECT id, spider, started_at, finished_at, finish_reason, exit_code FROM runs ORDER BY id DESC LIMIT %s",
+        [limit],
+    )
+    return [Run(*row) for row in rows]
+
+
+def users_by_status(connection: psycopg.Connection) -> list[tuple[str, int]]:
+    """How many members have each status, the most frequent first."""
+    rows = connection.execute("SELECT status, count(*) FROM lastfm_users GROUP BY status ORDER BY 2 DESC, 1")
+    return rows.fetchall()
+
+
 def user_lists(connection: psycopg.Connection) -> dict[str, list[str]]:
     """The brief's three lists of names: who was discovered, whose artists are fetched, and who is left."""
     discovered = [name for (name,) in connection.execute("SELECT username FROM lastfm_users ORDER BY username")]

@@ -203,6 +203,7 @@ async def test_the_state_files_of_a_finished_run(progress):
         "discovered_users.json",
         "processed_users.json",
         "progress.json",
+        f"progress/{progress.record.run_id}.json",
         f"runs/{progress.record.run_id}.json",
         "users_to_process.json",
     ]

@@ -62,7 +62,7 @@ class Titles(Spider):
     name = "titles"
 
     async def start(self):
-        yield Request(self.settings["SITE"], self.parse)
+        yield Request(self.site, self.parse)
 
     def parse(self, response):
         assert response.css("title::text").get() == "Zażółć"
@@ -85,11 +85,11 @@ async def crawl(site, location, **settings):
 
     crawler = get_crawler(
         Titles,
-        {"SITE": site, "HTTPCACHE_ENABLED": True, "HTTPCACHE_STORAGE": STORAGE, "RESPONSE_STORE": location,
+        {"HTTPCACHE_ENABLED": True, "HTTPCACHE_STORAGE": STORAGE, "RESPONSE_STORE": location,
          "TELNETCONSOLE_ENABLED": False, "REMOTE_CONTROL_ENABLED": False, **settings},
     )  # fmt: skip
     crawler.signals.connect(keep, signals.item_scraped)
-    await crawler.crawl_async()
+    await crawler.crawl_async(site=site)
     return items, crawler.stats.get_stats()
 
 
