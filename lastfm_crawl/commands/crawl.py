@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import logging
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scrapy.commands import crawl
@@ -12,11 +14,14 @@ from scrapy.exceptions import UsageError
 from lastfm_crawl import config
 from lastfm_crawl.extensions.outcome import judge
 from lastfm_crawl.httpcache import open_store
+from lastfm_crawl.jobdir import JobDir
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse.database import check_url
 
 if TYPE_CHECKING:
     import argparse
+
+logger = logging.getLogger(__name__)
 
 KEY_PAGE = "https://www.last.fm/api/account/create"
 
@@ -30,6 +35,7 @@ class Command(crawl.Command):
             raise UsageError("name one spider; `scrapy list` shows them")
         try:
             self._check(args[0], opts)
+            jobdir = self._enter_jobdir(args[0], opts)
         except ValueError as exc:
             self._end(Exit.WRONG_USE, [str(exc)])
             return
@@ -38,10 +44,13 @@ class Command(crawl.Command):
         self.crawler_process.crawl(crawler, **opts.spargs)
         _tune_interpreter()
         self.crawler_process.start()
+        stats = {} if self.crawler_process.bootstrap_failed else crawler.stats.get_stats()
+        if jobdir is not None:
+            jobdir.leave(in_order="finish_reason" in stats)
         if self.crawler_process.bootstrap_failed:
             self._end(Exit.CRITICAL, ["the run could not be set up; the log above says why"])
         else:
-            self._end(*judge(crawler.stats.get_stats()))
+            self._end(*judge(stats))
 
     def _check(self, spider: str, opts: argparse.Namespace) -> None:
         """Raise ValueError for what can be known to be wrong before anything is started."""
@@ -66,6 +75,16 @@ class Command(crawl.Command):
             raise ValueError(
                 f"LASTFM_API_KEY is not set: get a key at {KEY_PAGE} and put it into the environment or .env"
             )
+
+    def _enter_jobdir(self, spider: str, opts: argparse.Namespace) -> JobDir | None:
+        """The JOBDIR, taken for this run, when there is to be one. Raises ValueError."""
+        assert self.settings is not None  # noqa: S101
+        if not self.settings["JOBDIR"]:
+            return None
+        jobdir = JobDir(Path(self.settings["JOBDIR"]), spider, opts.spargs)
+        if line := jobdir.enter():
+            logger.warning(line)
+        return jobdir
 
     def _end(self, code: Exit, lines: list[str]) -> None:
         self.exitcode = int(code)

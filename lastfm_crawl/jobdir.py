@@ -1,0 +1,113 @@
+"""A JOBDIR that cannot spoil a crawl: one run at a time, and what an unclean stop left is set aside.
+
+Scrapy writes the state of its disk queue only when it closes in order. After a kill it ignores the queue, loses it, or
+never ends, and still says "finished" (scrapy#4106, #2399, #7978). What is left to do follows from the warehouse
+and the store, so nothing is lost with a JOBDIR: within a run it keeps memory small, between runs it is comfort.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import scrapy
+from filelock import FileLock, Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+#: In the folder while a run uses it, and after it has ended in order.
+RUNNING, STOPPED = "running.json", "stopped.json"
+
+
+class JobDir:
+    """The JOBDIR *folder* for a run of *spider* with these *arguments*."""
+
+    def __init__(self, folder: Path, spider: str, arguments: Mapping[str, str]) -> None:
+        self._folder = folder
+        # Beside the folder, which may be set aside. Held by the process, so a kill leaves no lock behind.
+        self._lock = FileLock(f"{folder}.lock")
+        # Scrapyd adds its job's id, which differs when a job is scheduled again.
+        given = {name: text for name, text in arguments.items() if not name.startswith("_")}
+        self._about = {"scrapy": scrapy.__version__, "spider": spider, "arguments": given}
+
+    def enter(self) -> str | None:
+        """Take the folder; one line when what was in it had to be set aside.
+
+        Raises ValueError when another run has it, or when it cannot be used.
+        """
+        if self._folder.exists() and not self._folder.is_dir():
+            raise ValueError(f"JOBDIR={self._folder} is not a folder")
+        try:
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            owner = _read(self._folder / RUNNING).get("pid")
+            raise ValueError(
+                f"JOBDIR={self._folder} is used by another run{f' (process {owner})' if owner else ''}: "
+                "wait for it, or give this run a JOBDIR of its own"
+            ) from None
+        except OSError as exc:
+            raise ValueError(f"JOBDIR={self._folder} cannot be used: {exc.strerror or exc}") from exc
+        try:
+            line = self._set_aside()
+            self._folder.mkdir(exist_ok=True)
+            (self._folder / STOPPED).unlink(missing_ok=True)
+            _write(self._folder / RUNNING, {**self._about, "pid": os.getpid(), "since": _stamp()})
+        except OSError as exc:
+            self._lock.release()
+            raise ValueError(f"JOBDIR={self._folder} cannot be used: {exc.strerror or exc}") from exc
+        return line
+
+    def leave(self, *, in_order: bool) -> None:
+        """Give the folder back; the next run goes on with it only when this one ended *in_order*."""
+        if in_order:
+            (self._folder / RUNNING).replace(self._folder / STOPPED)
+        self._lock.release()
+
+    def _set_aside(self) -> str | None:
+        why = self._fault()
+        if why is None:
+            # The spider asks the warehouse for what is left, which is what the queue holds: with both, each page would
+            # be asked for twice. And what a filter remembers was not all answered.
+            shutil.rmtree(self._folder / "requests.queue", ignore_errors=True)
+            (self._folder / "requests.seen").unlink(missing_ok=True)
+            return None
+        aside = self._folder.with_name(f"{self._folder.name}.{_stamp().replace(':', '')}-{os.getpid()}")
+        self._folder.rename(aside)
+        return f"JOBDIR {why}: set aside as {aside}; the run goes on from the warehouse and the response store"
+
+    def _fault(self) -> str | None:
+        """Why what is in the folder cannot be gone on with; None when it can, or when nothing is there."""
+        if not self._folder.is_dir() or not any(self._folder.iterdir()):
+            return None
+        if (self._folder / RUNNING).exists():
+            return "was not left in order (killed?)"
+        left = _read(self._folder / STOPPED)
+        if not left:
+            return "was not left by this project, or its marker cannot be read"
+        for name, now in self._about.items():
+            if left.get(name) != now:
+                return f"was left by a run with another {name} ({left.get(name)!r}, now {now!r})"
+        return None
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a marker says; nothing when it is not there, or spoilt."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

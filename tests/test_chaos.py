@@ -1,0 +1,64 @@
+"""kill -9 at random moments, with a JOBDIR, again and again: afterwards nothing shows that it ever happened."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+
+import pytest
+from test_crawl import assert_equals_world, expected_artists, snapshot, succeed
+
+from lastfm_crawl.httpcache.folder import FolderStorage
+from lastfm_crawl.sandbox import Faults, demo_world, serve
+from lastfm_crawl.services.lastfm import Call
+
+USERS_A_KILL = 60  # so many that it is never done before the last
+ARTISTS = "SELECT lastfm_username, artist_name, playcount, rank FROM lastfm_user_artists"
+
+
+def store_key(logged) -> str:
+    """Where the answer to a question in the sandbox's log is stored."""
+    params = {name: value for name, value in logged.params.items() if name not in {"user", "method", "format"}}
+    return Call(logged.method, logged.user, tuple(sorted(params.items()))).store_key
+
+
+@pytest.mark.parametrize(
+    ("seed", "kills"), [(1, 4), pytest.param(2, 20, marks=pytest.mark.slow)], ids=["4 kills", "20 kills"]
+)
+def test_killed_at_random_moments(project, seed, kills):
+    users = USERS_A_KILL * kills
+    world, rng = demo_world(users + 50), random.Random(seed)
+    store = FolderStorage(project.data / "store")
+    again, killed = [], 0
+    with serve(world, Faults(rate=0.03, seed=seed, latency=0.05, kinds=["error_8_500"])) as sandbox:
+        project.url = sandbox.url
+        for spider, arguments in (("friends", {"seeds": "RJ", "max_users": str(users)}), ("top_artists", {})):
+            words = project.words(spider, {"JOBDIR": project.data / "jobs" / spider}, **arguments)
+            for _ in range(kills // 2):
+                stored, asked = set(store.keys("requests/")), len(sandbox.log)
+                process = project.start(*words, stderr=subprocess.DEVNULL)
+                # Somewhere between its first steps and the middle of its work.
+                until, enough = time.monotonic() + rng.uniform(0.3, 6), asked + rng.randint(1, USERS_A_KILL)
+                while process.poll() is None and time.monotonic() < until and len(sandbox.log) < enough:
+                    time.sleep(0.002)
+                time.sleep(rng.uniform(0, 0.05))
+                killed += process.poll() is None
+                process.kill()
+                process.wait()
+                time.sleep(0.3)  # what it had given to the store is being stored
+                again += [call for call in sandbox.log[asked:] if store_key(call) in stored]
+            stored, asked = set(store.keys("requests/")), len(sandbox.log)
+            result = succeed(project.run(*words))
+            again += [call for call in sandbox.log[asked:] if store_key(call) in stored]
+        undisturbed = snapshot(project)
+        assert [call.as_json() for call in again] == []
+        assert killed == kills
+        assert "JOBDIR was not left in order (killed?): set aside as" in result.stderr
+        left = len(sandbox.log)
+        succeed(project.crawl("top_artists"))
+        assert len(sandbox.log) == left, "everything is there"
+    assert_equals_world(project, world, "RJ", users)
+    members = [name for name, *_ in project.query("SELECT username FROM lastfm_users")]
+    assert set(project.query(ARTISTS)) == expected_artists(world, members)
+    assert snapshot(project) == undisturbed

@@ -1,0 +1,201 @@
+"""The JOBDIR: one run at a time, gone on with after a clean stop, set aside after any other."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+from test_crawl import assert_equals_world, succeed
+
+from lastfm_crawl import jobdir
+from lastfm_crawl.jobdir import JobDir
+from lastfm_crawl.sandbox import Faults, demo_world, serve
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "jobs" / "friends"
+
+
+def enter(folder, spider="friends", **arguments):
+    job = JobDir(folder, spider, arguments)
+    return job, job.enter()
+
+
+def run(folder, *, in_order=True, **arguments):
+    job, line = enter(folder, **arguments)
+    (folder / "requests.queue").mkdir(exist_ok=True)
+    (folder / "requests.seen").write_bytes(b"seen")
+    (folder / "spider.state").write_bytes(b"state")
+    job.leave(in_order=in_order)
+    return line
+
+
+def aside(folder):
+    return [path for path in folder.parent.iterdir() if path.is_dir() and path != folder]
+
+
+def test_a_new_folder_and_one_left_in_order_are_gone_on_with(folder):
+    assert run(folder, seeds="RJ") is None
+    _, line = enter(folder, seeds="RJ")
+    assert line is None
+    assert aside(folder) == []
+    assert (folder / "spider.state").read_bytes() == b"state"
+    assert not (folder / "requests.queue").exists(), "the warehouse says what is left; both would ask twice"
+    assert not (folder / "requests.seen").exists()
+
+
+@pytest.mark.parametrize(
+    ("leave", "why"),
+    [
+        (lambda folder: run(folder, seeds="RJ", in_order=False), "was not left in order"),
+        (lambda folder: run(folder, seeds="other"), "another arguments"),
+        (lambda folder: run(folder, spider="top_artists"), "another spider"),
+        (lambda folder: run(folder, seeds="RJ") or forge(folder, scrapy="2.18.0"), "another scrapy ('2.18.0'"),
+        (lambda folder: run(folder, seeds="RJ") or (folder / "stopped.json").write_text("{"), "cannot be read"),
+        (lambda folder: run(folder, seeds="RJ") or (folder / "stopped.json").write_text("[]"), "cannot be read"),
+        (lambda folder: folder.mkdir(parents=True) or (folder / "requests.seen").write_text(""), "by this project"),
+    ],
+)
+def test_anything_else_is_set_aside_with_one_line(folder, leave, why):
+    leave(folder)
+    before = sorted(path.name for path in folder.iterdir())
+    _, line = enter(folder, seeds="RJ")
+    assert why in line
+    assert "\n" not in line
+    (kept,) = aside(folder)
+    assert str(kept) in line
+    assert sorted(path.name for path in kept.iterdir()) == before, "nothing is deleted"
+    assert [path.name for path in folder.iterdir()] == ["running.json"]
+
+
+def forge(folder, **about):
+    path = folder / "stopped.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **about}))
+
+
+def test_scrapyds_job_id_is_no_change_of_arguments(folder):
+    run(folder, seeds="RJ", _job="1")
+    assert run(folder, seeds="RJ", _job="2") is None
+
+
+def test_each_is_set_aside_under_a_name_of_its_own(folder):
+    for _ in range(5):
+        run(folder, in_order=False)
+    assert len(aside(folder)) == 4
+
+
+def test_two_runs_cannot_share_one(folder):
+    job, _ = enter(folder)
+    with pytest.raises(ValueError, match=rf"used by another run \(process {os.getpid()}\)"):
+        enter(folder)
+    assert (folder / "running.json").exists()
+    job.leave(in_order=True)
+    assert enter(folder)[1] is None
+
+
+def take_and_die(folder):
+    JobDir(folder, "friends", {}).enter()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+def test_a_killed_run_leaves_no_lock(folder):
+    process = multiprocessing.get_context("spawn").Process(target=take_and_die, args=(folder,))
+    process.start()
+    process.join()
+    assert "was not left in order" in enter(folder)[1]
+
+
+def test_what_is_no_folder_is_refused(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ValueError, match="is not a folder"):
+        enter(tmp_path / "file")
+    with pytest.raises(ValueError, match="cannot be used"):
+        enter(tmp_path / "file" / "below")
+
+
+def test_a_folder_that_cannot_be_written_is_refused_and_free_again(folder, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobdir, "_write", full)
+        with pytest.raises(ValueError, match="No space left"):
+            enter(folder)
+    assert enter(folder)[1] is None
+
+
+class TestCrawl:
+    """As a user runs it."""
+
+    @pytest.fixture
+    def sandbox(self, project):
+        with serve(demo_world(80), Faults(latency=0.05)) as sandbox:
+            project.url = sandbox.url
+            yield sandbox
+
+    @pytest.fixture
+    def words(self, project):
+        return project.words("friends", {"JOBDIR": project.data / "job"}, seeds="RJ")
+
+    def interrupted(self, project, sandbox, words, number=signal.SIGINT):
+        process = project.start(*words, stderr=-1, text=True)
+        while len(sandbox.log) < 30 and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        return process.returncode, errors
+
+    def test_ctrl_c_and_again(self, project, sandbox, words):
+        code, _ = self.interrupted(project, sandbox, words)
+        assert code == 4
+        asked = len(sandbox.log)
+        result = succeed(project.run(*words))
+        assert "set aside" not in result.stderr
+        assert "scheduler/unserializable" not in result.stderr
+        assert_equals_world(project, sandbox.world, "RJ")
+        gone = {name for (name,) in project.query("SELECT lower(username) FROM lastfm_users WHERE status <> 'ok'")}
+        questions = [(call.method, call.query) for call in sandbox.log if call.user.lower() not in gone]
+        assert len(questions) == len(set(questions)), "nothing was asked for twice"
+        assert len(sandbox.log) > asked
+
+    def test_kill_and_again(self, project, sandbox, words):
+        code, _ = self.interrupted(project, sandbox, words, signal.SIGKILL)
+        assert code == -signal.SIGKILL
+        result = succeed(project.run(*words))
+        assert result.stderr.count("set aside as") == 1
+        assert_equals_world(project, sandbox.world, "RJ")
+
+    def test_the_second_of_two_refuses(self, project, sandbox, words):
+        sandbox.faults = Faults(latency=1)
+        process = project.start(*words, stderr=-1, text=True)
+        while len(sandbox.log) < 5 and process.poll() is None:
+            time.sleep(0.005)
+        second = project.run(*words)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert second.returncode == 2
+        assert "Traceback" not in second.stderr
+        line = second.stderr.splitlines()[-1]
+        assert f"used by another run (process {process.pid})" in line
+        assert process.returncode == 4
+
+    def test_once_more_after_the_end(self, project, sandbox, words):
+        succeed(project.run(*words))
+        asked = len(sandbox.log)
+        succeed(project.run(*words))
+        assert len(sandbox.log) == asked
+        assert_equals_world(project, sandbox.world, "RJ")
+
+    def test_a_jobdir_that_is_a_file(self, project):
+        project.data.mkdir()
+        (project.data / "job").write_bytes(b"")
+        result = project.crawl("friends", seeds="RJ", settings={"JOBDIR": project.data / "job"})
+        assert result.returncode == 2
+        assert result.stderr.splitlines()[-1].endswith("is not a folder")
+        assert "Traceback" not in result.stderr
