@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import http.client
 import os
 import re
@@ -24,7 +22,7 @@ from requests.adapters import HTTPAdapter
 
 from lastfm_crawl.httpcache.envelope import utc_stamp
 from lastfm_crawl.httpcache.keys import archive_key, check_key
-from lastfm_crawl.httpcache.storage import StoreError
+from lastfm_crawl.httpcache.storage import Entry, Storage, StoreError, md5
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +54,7 @@ _FAILURES = (
 )
 
 
-class BucketStorage:
+class BucketStorage(Storage):
     """Answers as objects below ``gs://bucket/prefix``, under the names that they have in a folder.
 
     Credentials are Google's Application Default Credentials; none are used when ``STORAGE_EMULATOR_HOST`` is set.
@@ -136,15 +134,19 @@ class BucketStorage:
                 if _is_bucket_missing(exc):
                     raise
 
-    def keys(self, prefix: str = "") -> Iterator[str]:
-        """Every key that begins with *prefix*, sorted by the bytes of its name."""
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Every object whose key begins with *prefix*, sorted by the bytes of its name."""
         start = self._object_name(prefix) if prefix else self._prefix
         with self._errors("list", f"{prefix}*"):
             listed = self._client.list_blobs(
-                self._bucket, prefix=start or None, fields="items(name),nextPageToken", **self._patience
+                self._bucket,
+                prefix=start or None,
+                fields="items(name,size,updated,md5Hash),nextPageToken",
+                **self._patience,
             )
             for blob in listed:
-                yield blob.name.removeprefix(self._prefix)
+                key = blob.name.removeprefix(self._prefix)
+                yield Entry(key, blob.size, blob.updated.timestamp(), blob.md5_hash)
 
     # --- setting up -----------------------------------------------------------------------------------------------
 
@@ -341,5 +343,4 @@ def _content_type(name: str) -> str:
 def _holds(stored: storage.Blob, blob: bytes) -> bool:
     """Whether *stored* is *blob*, without reading it: reading class ARCHIVE costs."""
     # An object that somebody composed has no MD5: it counts as another, and a copy too many is kept.
-    digest = base64.b64encode(hashlib.md5(blob, usedforsecurity=False).digest()).decode()
-    return bool(stored.size == len(blob) and stored.md5_hash == digest)
+    return bool(stored.size == len(blob) and stored.md5_hash == md5(blob))

@@ -63,6 +63,7 @@ class _File(msgspec.Struct):
     version: Literal[1]
     request: _Request
     response: _Response
+    key: str = ""
 
 
 class _AnyJson(msgspec.Struct):
@@ -86,6 +87,18 @@ def from_stamp(stamp: str) -> float:
 
 def encode(envelope: Envelope) -> bytes:
     """The gzip bytes to store for *envelope*; the same envelope always gives the same bytes."""
+    return igzip.compress(b"{%b" % _members(envelope, _body_member(envelope.body)), compresslevel=1, mtime=0)
+
+
+def encode_line(key: str, envelope: Envelope) -> bytes:
+    """*envelope* as one line of JSON without the line's end, its *key* first; decompressed, for packs."""
+    body = envelope.body
+    # A body that has line breaks of its own travels as text, so that a line is a record for everyone who reads it.
+    member = _text_member(body) if b"\n" in body or b"\r" in body else _body_member(body)
+    return b'{"key":%b,%b' % (_json(key), _members(envelope, member))
+
+
+def _members(envelope: Envelope, body: bytes) -> bytes:
     head = {
         "method": envelope.method,
         "params": dict(envelope.params),
@@ -99,35 +112,42 @@ def encode(envelope: Envelope) -> bytes:
     }
     if envelope.expires is not None:
         answer["expires"] = utc_stamp(envelope.expires)
-    text = b'{"version":%d,"request":%b,"response":%b,%b}}' % (
-        VERSION,
-        _json(head),
-        _json(answer)[:-1],
-        _body_member(envelope.body),
-    )
-    return igzip.compress(text, compresslevel=1, mtime=0)
+    return b'"version":%d,"request":%b,"response":%b,%b}}' % (VERSION, _json(head), _json(answer)[:-1], body)
 
 
 def _body_member(body: bytes) -> bytes:
     try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return b'"base64":"%b"' % base64.b64encode(body)
-    try:
+        body.decode()  # the scanner does not look into strings
         # A scanner's pass, no objects built. White space around the value would not come back: that goes into text.
         if bytes(_decode_any(b'{"body":%b}' % body).body) == body:
             return b'"body":%b' % body
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         pass
-    return b'"text":%b' % _json(text)
+    return _text_member(body)
+
+
+def _text_member(body: bytes) -> bytes:
+    try:
+        return b'"text":%b' % _json(body.decode())
+    except UnicodeDecodeError:
+        return b'"base64":"%b"' % base64.b64encode(body)
 
 
 def decode(blob: bytes) -> Envelope:
     """The envelope stored as *blob*. Raises :class:`CorruptEnvelopeError` when it is none."""
     try:
-        file = _decode_file(igzip.decompress(blob))  # type: ignore[no-untyped-call]
+        text = igzip.decompress(blob)  # type: ignore[no-untyped-call]
+    except (OSError, EOFError, ValueError, igzip_lib.IsalError) as exc:  # type: ignore[misc]  # its stub says function
+        raise CorruptEnvelopeError(f"{type(exc).__name__}: {exc}") from exc
+    return decode_line(text)[1]
+
+
+def decode_line(text: bytes) -> tuple[str, Envelope]:
+    """The key ("" where none is said) and the envelope of one line. Raises :class:`CorruptEnvelopeError`."""
+    try:
+        file = _decode_file(text)
         response = file.response
-        return Envelope(
+        return file.key, Envelope(
             method=file.request.method,
             params=file.request.params,
             url=file.request.url,
@@ -140,7 +160,7 @@ def decode(blob: bytes) -> Envelope:
         )
     except CorruptEnvelopeError:
         raise
-    except (OSError, EOFError, ValueError, RecursionError, igzip_lib.IsalError) as exc:  # type: ignore[misc]  # its stub says function
+    except (ValueError, RecursionError) as exc:
         raise CorruptEnvelopeError(f"{type(exc).__name__}: {exc}") from exc
 
 

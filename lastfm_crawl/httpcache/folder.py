@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from lastfm_crawl.httpcache.envelope import utc_stamp
 from lastfm_crawl.httpcache.keys import archive_key, check_key
-from lastfm_crawl.httpcache.storage import StoreError
+from lastfm_crawl.httpcache.storage import Entry, Storage, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ _temporary = itertools.count()  # of the process: two storages may have one root
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
 
 
-class FolderStorage:
+class FolderStorage(Storage):
     """Answers as files below *root*, in the layout that a bucket has.
 
     Paths are plain strings: pathlib's objects would be half the time of storing a small answer.
@@ -81,15 +81,33 @@ class FolderStorage:
         except OSError as exc:
             raise self._error("delete", key, exc) from exc
 
-    def keys(self, prefix: str = "") -> Iterator[str]:
-        """Every key that begins with *prefix*, sorted within each folder; temporary files are no keys."""
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Every file whose key begins with *prefix*, sorted within each folder; temporary files are none."""
         start = self._path(prefix.rpartition("/")[0]) if "/" in prefix else self.location
-        for folder, subfolders, names in os.walk(start):
+
+        def unreadable(exc: OSError) -> None:
+            # What cannot be listed is not empty; what is not there is.
+            if not isinstance(exc, FileNotFoundError):
+                raise self._error("list", prefix, exc) from exc
+
+        for folder, subfolders, names in os.walk(start, onerror=unreadable):
             subfolders.sort()
             for name in sorted(names):
                 key = Path(folder, name).relative_to(self.root).as_posix()
-                if not name.startswith(".") and key.startswith(prefix):
-                    yield key
+                if name.startswith(".") or not key.startswith(prefix):
+                    continue
+                try:
+                    about = os.stat(os.path.join(folder, name))
+                except FileNotFoundError:  # removed meanwhile
+                    continue
+                yield Entry(key, about.st_size, about.st_mtime)
+
+    def leftovers(self) -> Iterator[str]:
+        """Paths of temporary files, which writers that were killed have left, relative to the root."""
+        for folder, _, names in os.walk(self.location):
+            for name in names:
+                if name.endswith(".tmp"):
+                    yield Path(folder, name).relative_to(self.root).as_posix()
 
     def _path(self, key: str) -> str:
         check_key(key)

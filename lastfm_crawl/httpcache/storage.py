@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -15,6 +17,15 @@ PROBE_KEY = "state/.probe"
 
 class StoreError(OSError):
     """The store cannot be reached, read or written: one line that says what and where."""
+
+
+class Entry(NamedTuple):
+    """What a listing says of an object."""
+
+    key: str
+    size: int  # bytes
+    changed_at: float  # seconds since 1970
+    md5: str | None = None  # base64, where the storage knows it without reading the object
 
 
 class Storage(Protocol):
@@ -34,8 +45,18 @@ class Storage(Protocol):
     def delete(self, key: str) -> None:
         """Remove *key*, if it is there."""
 
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Every object whose key begins with *prefix*, sorted (in a folder: within each of its folders)."""
+
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """Every key that begins with *prefix*, sorted."""
+        """The key of each of these."""
+        for entry in self.entries(prefix):
+            yield entry.key
+
+
+def md5(blob: bytes) -> str:
+    """The MD5 of *blob* as Google writes it. It finds equal objects; nobody is to be kept from making some."""
+    return base64.b64encode(hashlib.md5(blob, usedforsecurity=False).digest()).decode()
 
 
 def open_store(location: str) -> Storage:

@@ -320,3 +320,14 @@ def test_a_writer_that_fails_takes_nothing_away_from_another(store, monkeypatch,
         store.put(KEY, b"same")
     threads[0].join()
     assert store.get(KEY) == blob
+
+
+def test_a_folder_that_cannot_be_listed_is_not_empty(store, monkeypatch):
+    store.put(KEY, b"x")
+
+    def denied(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(folder.os, "scandir", denied)
+    with pytest.raises(StoreError, match="Permission denied"):
+        list(store.keys())
