@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import scrapy
@@ -18,19 +20,21 @@ from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 #: In the folder while a run uses it, and after it has ended in order.
 RUNNING, STOPPED = "running.json", "stopped.json"
+#: What Scrapy keeps in a JOBDIR. Nothing else is ever moved: the folder may hold logs, or be the DATA_DIR itself.
+SCRAPYS = ("requests.queue", "requests.seen", "spider.state")
 
 
 class JobDir:
     """The JOBDIR *folder* for a run of *spider* with these *arguments*."""
 
     def __init__(self, folder: Path, spider: str, arguments: Mapping[str, str]) -> None:
-        self._folder = folder
-        # Beside the folder, which may be set aside. Held by the process, so a kill leaves no lock behind.
-        self._lock = FileLock(f"{folder}.lock")
+        # Whichever link leads to it, it is the same folder, with the same lock.
+        self._folder = Path(os.path.realpath(folder))
+        # Held by the process, so a kill leaves no lock behind. It stays in its place when the rest is set aside.
+        self._lock = FileLock(self._folder / "lock")
         # Scrapyd adds its job's id, which differs when a job is scheduled again.
         given = {name: text for name, text in arguments.items() if not name.startswith("_")}
         self._about = {"scrapy": scrapy.__version__, "spider": spider, "arguments": given}
@@ -40,24 +44,21 @@ class JobDir:
 
         Raises ValueError when another run has it, or when it cannot be used.
         """
-        if self._folder.exists() and not self._folder.is_dir():
-            raise ValueError(f"JOBDIR={self._folder} is not a folder")
         try:
-            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            if self._folder.exists() and not self._folder.is_dir():
+                raise ValueError(f"JOBDIR={self._folder} is not a folder")
+            self._folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            line = self._set_aside()
+            # In this order: a kill between the two is an unclean stop like any other.
+            _write(self._folder / RUNNING, {**self._about, "pid": os.getpid(), "since": _stamp()})
+            (self._folder / STOPPED).unlink(missing_ok=True)
         except Timeout:
             owner = _read(self._folder / RUNNING).get("pid")
             raise ValueError(
                 f"JOBDIR={self._folder} is used by another run{f' (process {owner})' if owner else ''}: "
                 "wait for it, or give this run a JOBDIR of its own"
             ) from None
-        except OSError as exc:
-            raise ValueError(f"JOBDIR={self._folder} cannot be used: {exc.strerror or exc}") from exc
-        try:
-            line = self._set_aside()
-            self._folder.mkdir(exist_ok=True)
-            (self._folder / STOPPED).unlink(missing_ok=True)
-            _write(self._folder / RUNNING, {**self._about, "pid": os.getpid(), "since": _stamp()})
         except OSError as exc:
             self._lock.release()
             raise ValueError(f"JOBDIR={self._folder} cannot be used: {exc.strerror or exc}") from exc
@@ -66,7 +67,9 @@ class JobDir:
     def leave(self, *, in_order: bool) -> None:
         """Give the folder back; the next run goes on with it only when this one ended *in_order*."""
         if in_order:
-            (self._folder / RUNNING).replace(self._folder / STOPPED)
+            # A disk that is full, or a folder that somebody removed: the next run finds no good marker.
+            with suppress(OSError):
+                (self._folder / RUNNING).replace(self._folder / STOPPED)
         self._lock.release()
 
     def _set_aside(self) -> str | None:
@@ -77,13 +80,27 @@ class JobDir:
             shutil.rmtree(self._folder / "requests.queue", ignore_errors=True)
             (self._folder / "requests.seen").unlink(missing_ok=True)
             return None
-        aside = self._folder.with_name(f"{self._folder.name}.{_stamp().replace(':', '')}-{os.getpid()}")
-        self._folder.rename(aside)
+        aside = self._place_aside()
+        # Markers last: after a kill in the middle of this the next run sets the rest aside.
+        for path in (self._folder / name for name in (*SCRAPYS, STOPPED, RUNNING)):
+            if path.exists():
+                path.rename(aside / path.name)
         return f"JOBDIR {why}: set aside as {aside}; the run goes on from the warehouse and the response store"
+
+    def _place_aside(self) -> Path:
+        """A new folder beside ours, or in it where there is no room beside it (the mounted volume of a container)."""
+        stamp = f"unclean-{_stamp().replace('-', '').replace(':', '')}"
+        beside, inside = self._folder.with_name(f"{self._folder.name}.{stamp}"), self._folder / stamp
+        if not os.path.ismount(self._folder):
+            with suppress(OSError):
+                beside.mkdir()
+                return beside
+        inside.mkdir()
+        return inside
 
     def _fault(self) -> str | None:
         """Why what is in the folder cannot be gone on with; None when it can, or when nothing is there."""
-        if not self._folder.is_dir() or not any(self._folder.iterdir()):
+        if not any((self._folder / name).exists() for name in (*SCRAPYS, STOPPED, RUNNING)):
             return None
         if (self._folder / RUNNING).exists():
             return "was not left in order (killed?)"
@@ -92,7 +109,7 @@ class JobDir:
             return "was not left by this project, or its marker cannot be read"
         for name, now in self._about.items():
             if left.get(name) != now:
-                return f"was left by a run with another {name} ({left.get(name)!r}, now {now!r})"
+                return f"was left by another run ({name} {left.get(name)!r}, now {now!r})"
         return None
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from test_crawl import assert_equals_world, succeed
@@ -36,7 +38,7 @@ def run(folder, *, in_order=True, **arguments):
 
 
 def aside(folder):
-    return [path for path in folder.parent.iterdir() if path.is_dir() and path != folder]
+    return [path for path in folder.parent.iterdir() if path.name.startswith(f"{folder.name}.unclean-")]
 
 
 def test_a_new_folder_and_one_left_in_order_are_gone_on_with(folder):
@@ -53,9 +55,9 @@ def test_a_new_folder_and_one_left_in_order_are_gone_on_with(folder):
     ("leave", "why"),
     [
         (lambda folder: run(folder, seeds="RJ", in_order=False), "was not left in order"),
-        (lambda folder: run(folder, seeds="other"), "another arguments"),
-        (lambda folder: run(folder, spider="top_artists"), "another spider"),
-        (lambda folder: run(folder, seeds="RJ") or forge(folder, scrapy="2.18.0"), "another scrapy ('2.18.0'"),
+        (lambda folder: run(folder, seeds="other"), "another run (arguments {'seeds': 'other'}, now {'seeds': 'RJ'})"),
+        (lambda folder: run(folder, spider="top_artists"), "another run (spider 'top_artists'"),
+        (lambda folder: run(folder, seeds="RJ") or forge(folder, scrapy="2.18.0"), "another run (scrapy '2.18.0'"),
         (lambda folder: run(folder, seeds="RJ") or (folder / "stopped.json").write_text("{"), "cannot be read"),
         (lambda folder: run(folder, seeds="RJ") or (folder / "stopped.json").write_text("[]"), "cannot be read"),
         (lambda folder: folder.mkdir(parents=True) or (folder / "requests.seen").write_text(""), "by this project"),
@@ -63,14 +65,14 @@ def test_a_new_folder_and_one_left_in_order_are_gone_on_with(folder):
 )
 def test_anything_else_is_set_aside_with_one_line(folder, leave, why):
     leave(folder)
-    before = sorted(path.name for path in folder.iterdir())
+    before = sorted(path.name for path in folder.iterdir() if path.name != "lock")
     _, line = enter(folder, seeds="RJ")
     assert why in line
     assert "\n" not in line
     (kept,) = aside(folder)
     assert str(kept) in line
     assert sorted(path.name for path in kept.iterdir()) == before, "nothing is deleted"
-    assert [path.name for path in folder.iterdir()] == ["running.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["lock", "running.json"]
 
 
 def forge(folder, **about):
@@ -87,6 +89,66 @@ def test_each_is_set_aside_under_a_name_of_its_own(folder):
     for _ in range(5):
         run(folder, in_order=False)
     assert len(aside(folder)) == 4
+
+
+def test_only_what_scrapy_and_we_keep_there_is_set_aside(folder):
+    """Somebody's JOBDIR is where the store is, or the log: moved away, every stored answer would be asked for again."""
+    (folder / "store").mkdir(parents=True)
+    (folder / "log").write_text("")
+    assert run(folder, in_order=False) is None
+    assert "was not left in order" in run(folder)
+    (kept,) = aside(folder)
+    assert sorted(path.name for path in kept.iterdir()) == [
+        "requests.queue", "requests.seen", "running.json", "spider.state"
+    ]  # fmt: skip
+    assert {"store", "log"} < {path.name for path in folder.iterdir()}
+
+
+def test_where_there_is_no_room_beside_it_it_is_set_aside_inside(folder, monkeypatch):
+    """A mounted volume: nothing can be renamed out of it."""
+    run(folder, in_order=False)
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == folder)
+    assert "set aside as" in enter(folder)[1]
+    (kept,) = folder.glob("unclean-*")
+    assert (kept / "running.json").exists()
+    assert aside(folder) == []
+
+
+def test_a_kill_while_setting_aside_is_finished_by_the_next_run(folder, monkeypatch):
+    run(folder, in_order=False)
+    real = Path.rename
+
+    def dies(path, target):
+        if path.name == "spider.state":
+            raise KeyboardInterrupt
+        return real(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", dies)
+        with pytest.raises(KeyboardInterrupt):
+            enter(folder)
+    assert "was not left in order" in enter(folder)[1]
+    kept = sorted(path.name for place in aside(folder) for path in place.iterdir())
+    assert kept == ["requests.queue", "requests.seen", "running.json", "spider.state"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links as POSIX has them")
+def test_a_link_leads_to_the_same_lock(folder):
+    job, _ = enter(folder)
+    link = folder.with_name("link")
+    link.symlink_to(folder)
+    with pytest.raises(ValueError, match="used by another run"):
+        enter(link)
+    job.leave(in_order=True)
+    assert enter(link)[1] is None
+    assert link.is_symlink()
+
+
+def test_a_folder_that_was_removed_meanwhile_does_not_fail_the_run(folder):
+    job, _ = enter(folder)
+    shutil.rmtree(folder)
+    job.leave(in_order=True)
+    assert enter(folder)[1] is None
 
 
 def test_two_runs_cannot_share_one(folder):
@@ -117,6 +179,8 @@ def test_what_is_no_folder_is_refused(tmp_path):
         enter(tmp_path / "file")
     with pytest.raises(ValueError, match="cannot be used"):
         enter(tmp_path / "file" / "below")
+    with pytest.raises(ValueError, match="cannot be used"):
+        enter(tmp_path / ("long" * 100))
 
 
 def test_a_folder_that_cannot_be_written_is_refused_and_free_again(folder, monkeypatch):
