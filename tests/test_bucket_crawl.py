@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from test_crawl import assert_equals_world, snapshot, succeed
@@ -110,6 +111,18 @@ def test_a_bucket_that_fails_for_good_in_the_middle(bucket, project, sandbox, wh
     assert f"{len(spooled)} answers that an earlier run could not store" in result.stderr
     assert_complete(project, sandbox)
     assert not list((project.data / "spool").rglob("*.json.gz"))
+
+
+def test_writes_to_a_far_bucket_do_not_delay_the_next_request(bucket, project, sandbox):
+    succeed(project.crawl("friends", seeds="RJ"))
+    bucket.latency = 0.3
+    asked = len(sandbox.log)
+    succeed(project.crawl("top_artists", settings={"DOWNLOAD_DELAY": 0.1}))
+    times = [call.at for call in sandbox.log[asked:]]
+    gaps = sorted(later - earlier for earlier, later in pairwise(times))
+    assert len(gaps) > USERS / 2
+    assert gaps[0] > 0.09
+    assert gaps[len(gaps) // 2] < 0.15
 
 
 def test_a_far_bucket_is_read_quickly(bucket, project, sandbox):
