@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_crawl import assert_equals_world, succeed
+from test_crawl import assert_equals_world, expected_artists, succeed
 
 from lastfm_crawl import jobdir
 from lastfm_crawl.jobdir import JobDir
@@ -234,6 +234,86 @@ class TestCrawl:
         result = succeed(project.run(*words))
         assert result.stderr.count("set aside as") == 1
         assert_equals_world(project, sandbox.world, "RJ")
+
+    def test_ctrl_c_twice_and_again(self, project, sandbox, words):
+        """The second one waits for nothing: nothing says that the queue was written."""
+        sandbox.faults = Faults(latency=2)
+        process = project.start(*words, stderr=-1, text=True)
+        while len(sandbox.log) < 3 and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 4
+        sandbox.faults = Faults()
+        result = succeed(project.run(*words))
+        assert result.stderr.count("set aside as") == 1
+        assert_equals_world(project, sandbox.world, "RJ")
+
+    def test_a_stop_by_a_fault_leaves_it_in_order(self, project, sandbox, words):
+        sandbox.faults.script("user.getFriends", kinds=["error_10_403"], times=None, pass_first=10)
+        assert project.run(*words).returncode == 3
+        sandbox.faults = Faults()
+        result = succeed(project.run(*words))
+        assert "set aside" not in result.stderr
+        assert_equals_world(project, sandbox.world, "RJ")
+
+    @pytest.mark.parametrize(
+        ("marker", "why"),
+        [
+            ('{"scrapy": "2.18.0", "spider": "friends", "arguments": {"seeds": "RJ"}}', "scrapy '2.18.0', now"),
+            ('{"scrapy": "', "its marker cannot be read"),
+            (None, "was not left by this project"),
+        ],
+        ids=["another Scrapy", "spoilt", "none"],
+    )
+    def test_what_others_left_is_set_aside(self, project, sandbox, words, marker, why):
+        """With a queue and a filter in it that would end the run, or keep it from asking."""
+        job = project.data / "job"
+        (job / "requests.queue").mkdir(parents=True)
+        (job / "requests.queue" / "active.json").write_text("[0]")
+        (job / "requests.queue" / "0").write_bytes(b"no queue")
+        (job / "requests.seen").write_bytes(b"torn")
+        (job / "spider.state").write_bytes(b"no pickle")
+        if marker is not None:
+            (job / "stopped.json").write_text(marker)
+        result = succeed(project.run(*words))
+        assert result.stderr.count("set aside as") == 1
+        assert why in result.stderr
+        (kept,) = aside(job)
+        assert (kept / "requests.queue" / "0").read_bytes() == b"no queue"
+        assert_equals_world(project, sandbox.world, "RJ")
+
+    def test_the_data_folder_itself_as_jobdir_keeps_the_store_in_its_place(self, project, sandbox):
+        words = project.words("friends", {"JOBDIR": project.data}, seeds="RJ")
+        succeed(project.crawl("friends", seeds="RJ", max_users=5))
+        self.interrupted(project, sandbox, words, signal.SIGKILL)
+        succeed(project.run(*words))
+        asked = len(sandbox.log)
+        project.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        succeed(project.run(*words))
+        assert len(sandbox.log) == asked
+        assert_equals_world(project, sandbox.world, "RJ")
+
+    def test_top_artists_goes_on_where_it_was(self, project, sandbox, words):
+        """Ctrl-C, then the same command, in the walk whose start() asks for everybody who is left."""
+        succeed(project.run(*words))
+        asked = len(sandbox.log)
+        words = project.words("top_artists", {"JOBDIR": project.data / "artists", "CONCURRENT_REQUESTS": 4})
+        process = project.start(*words, stderr=-1, text=True)
+        while len(sandbox.log) < asked + 20 and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 4
+        result = succeed(project.run(*words))
+        assert "set aside" not in result.stderr
+        users = [call.user for call in sandbox.log[asked:] if call.status == 200]
+        assert len(users) == len(set(users)), "nothing was asked for twice"
+        members = [name for (name,) in project.query("SELECT username FROM lastfm_users")]
+        found = project.query("SELECT lastfm_username, artist_name, playcount, rank FROM lastfm_user_artists")
+        assert set(found) == expected_artists(sandbox.world, members)
 
     def test_the_second_of_two_refuses(self, project, sandbox, words):
         sandbox.faults = Faults(latency=1)

@@ -21,6 +21,8 @@ from lastfm_crawl.warehouse.database import check_url
 if TYPE_CHECKING:
     import argparse
 
+    from scrapy.crawler import Crawler
+
 logger = logging.getLogger(__name__)
 
 KEY_PAGE = "https://www.last.fm/api/account/create"
@@ -35,12 +37,12 @@ class Command(crawl.Command):
             raise UsageError("name one spider; `scrapy list` shows them")
         try:
             self._check(args[0], opts)
-            jobdir = self._enter_jobdir(args[0], opts)
+            assert self.crawler_process is not None  # noqa: S101  (Scrapy sets it before run)
+            crawler = self.crawler_process.create_crawler(args[0])
+            jobdir = self._enter_jobdir(crawler, opts)
         except ValueError as exc:
             self._end(Exit.WRONG_USE, [str(exc)])
             return
-        assert self.crawler_process is not None  # noqa: S101  (Scrapy sets it before run)
-        crawler = self.crawler_process.create_crawler(args[0])
         self.crawler_process.crawl(crawler, **opts.spargs)
         _tune_interpreter()
         self.crawler_process.start()
@@ -76,12 +78,13 @@ class Command(crawl.Command):
                 f"LASTFM_API_KEY is not set: get a key at {KEY_PAGE} and put it into the environment or .env"
             )
 
-    def _enter_jobdir(self, spider: str, opts: argparse.Namespace) -> JobDir | None:
-        """The JOBDIR, taken for this run, when there is to be one. Raises ValueError."""
-        assert self.settings is not None  # noqa: S101
-        if not self.settings["JOBDIR"]:
+    @staticmethod
+    def _enter_jobdir(crawler: Crawler, opts: argparse.Namespace) -> JobDir | None:
+        """The JOBDIR, taken for this run, when there is to be one (a spider may name its own). Raises ValueError."""
+        folder = crawler.settings["JOBDIR"]
+        if not folder:
             return None
-        jobdir = JobDir(Path(self.settings["JOBDIR"]), spider, opts.spargs)
+        jobdir = JobDir(Path(folder), crawler.spidercls.name, opts.spargs)
         if line := jobdir.enter():
             logger.warning(line)
         return jobdir
