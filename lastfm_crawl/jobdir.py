@@ -2,7 +2,8 @@
 
 Scrapy writes the state of its disk queue only when it closes in order. After a kill it ignores the queue, loses it, or
 never ends, and still says "finished" (scrapy#4106, #2399, #7978). What is left to do follows from the warehouse
-and the store, so nothing is lost with a JOBDIR: within a run it keeps memory small, between runs it is comfort.
+and the store, so nothing is lost with a JOBDIR: within a run it keeps memory small, to the next run it hands nothing
+that the spider would not ask for by itself.
 """
 
 from __future__ import annotations
