@@ -6,8 +6,8 @@ answer's own case; :func:`user_key` folds them for comparison. A page holds up t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +53,9 @@ class Page:
     of the answer's body in bytes.
     """
 
+    #: The fields that hold a value a row, for pages that hold their rows by columns.
+    columns: ClassVar[tuple[str, ...]] = ()
+
     method: str
     user: str
     params: str
@@ -63,6 +66,14 @@ class Page:
     skipped: Mapping[str, int] = field(default_factory=dict)
     fetched_at: float = 0.0
     size: int = 0
+
+    def keep(self, places: Sequence[int], skipped: Mapping[str, int]) -> Self:
+        """A copy with the rows at *places* alone, which counts *skipped* besides what was skipped before."""
+        kept: dict[str, Any] = {
+            name: [column[i] for i in places] for name in self.columns if (column := getattr(self, name))
+        }
+        total = {why: self.skipped.get(why, 0) + skipped.get(why, 0) for why in {**self.skipped, **skipped}}
+        return replace(self, skipped=total, **kept)
 
     def __repr__(self) -> str:
         """Short: a page holds a thousand rows, and Scrapy likes to log items."""
@@ -91,6 +102,8 @@ class TopArtistsPage(Page):
     Ranks count from 1 over all pages of the list.
     """
 
+    columns: ClassVar[tuple[str, ...]] = ("ranks", "names", "playcounts")
+
     period: str
     ranks: Sequence[int] = ()
     names: Sequence[str] = ()
@@ -110,6 +123,10 @@ class RecentTracksPage(Page):
     are no scrobbles: ``now_playing`` (on every page, in addition to ``per_page``, not in ``total``), ``undated`` (no
     time, or 0), ``before_2002`` and ``outside_window``. Scrobbles of one second stay apart, and repeated rows stay in.
     """
+
+    columns: ClassVar[tuple[str, ...]] = (
+        "uts", "artists", "artist_mbids", "albums", "album_mbids", "tracks", "track_mbids", "loved",
+    )  # fmt: skip
 
     window_from: int
     window_to: int
@@ -139,6 +156,8 @@ class RecentTracksPage(Page):
 class TopTracksPage(Page):
     """A page of user.getTopTracks for one period, by columns. Ranks count from 1 over all pages of the list."""
 
+    columns: ClassVar[tuple[str, ...]] = ("ranks", "artists", "artist_mbids", "tracks", "track_mbids", "playcounts")
+
     period: str
     ranks: Sequence[int] = ()
     artists: Sequence[str] = ()
@@ -155,6 +174,8 @@ class TopTracksPage(Page):
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class LovedTracksPage(Page):
     """A page of user.getLovedTracks, by columns, latest first; ``loved_at`` is None where no time is known."""
+
+    columns: ClassVar[tuple[str, ...]] = ("artists", "artist_mbids", "tracks", "track_mbids", "loved_at")
 
     artists: Sequence[str] = ()
     artist_mbids: Sequence[str] = ()

@@ -40,6 +40,10 @@ class PageLostError(IgnoreRequest):
     """A page was given up after many attempts: the spider goes on without it, and the run exits with 1."""
 
 
+class PageTooLargeError(IgnoreRequest):
+    """A page failed where a smaller one may come; the spider asks for its halves instead."""
+
+
 _closing: set[asyncio.Task[None]] = set()
 
 

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+# Up to a day that is past, so that the second demo has nothing to ask for.
 STEPS = (
     ("Discovering users through the friends graph", ["friends", "-a", "seeds=RJ"]),
     ("Fetching the top artists of each", ["top_artists"]),
+    ("Fetching the listening histories of two", ["recent_tracks", "-a", "users=RJ,jester31", "-a", "until=2025-01-01"]),
 )
 # Unpaced: the sandbox is ours. Warnings only: the demo says itself what it does.
 CRAWL = ["-s", "DOWNLOAD_DELAY=0", "-s", "CONCURRENT_REQUESTS=16", "-s", "LOG_LEVEL=WARNING", "-s", "STATS_DUMP=0"]
@@ -101,6 +103,7 @@ class Command(ScrapyCommand):
             ("friendships", totals.friendships),
             ("artists", totals.artists),
             ("top-artist rows", totals.user_artists),
+            ("scrobbles", totals.scrobbles),
             ("requests to the sandbox", requests),
             ("stored answers", answers),
         ):

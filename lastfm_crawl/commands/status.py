@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 RUNS = 5
+#: Columns that stand on the right.
+NUMBERS = {"answers", "MB", "exit code", "pages", "rows read", "reported", "stored", "undated", "repeated"}
 USERS = 5
 
 
@@ -30,14 +32,23 @@ class Command(ScrapyCommand):
     def short_desc(self) -> str:
         return "Show users, lists, the last runs, and how much of Last.fm's data is kept"
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:  # noqa: ARG002
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument("--user", metavar="NAME", help="the lists of one user, and the audit of the history")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
         if args:
-            raise UsageError("status takes no arguments")
+            raise UsageError("status takes no arguments but --user NAME")
         database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
         try:
             database.open()
-            self._show(Console(highlight=False), database)
+            # A file or a pipe has no width: nothing is to be cut there.
+            console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+            if opts.user:
+                self._show_user(console, database, opts.user)
+            else:
+                self._show(console, database)
         except WarehouseUnavailableError as exc:
             sys.stderr.write(f"scrapy status: the warehouse cannot be used: {exc}\n")
             self.exitcode = int(Exit.CRITICAL)
@@ -49,7 +60,7 @@ class Command(ScrapyCommand):
         statuses = ", ".join(f"{count:,} {status}" for status, count in database.run(queries.users_by_status))
         console.print(f"[bold]{totals.users:,}[/] users" + (f" ({statuses})" if statuses else ""))
         console.print(f"[bold]{totals.friendships:,}[/] friendships, [bold]{totals.artists:,}[/] artists", end="")
-        console.print(f", [bold]{totals.user_artists:,}[/] top-artist rows\n")
+        console.print(f", [bold]{totals.user_artists:,}[/] top-artist rows, [bold]{totals.scrobbles:,}[/] scrobbles\n")
         runs = (
             (run.id, run.spider, run.finish_reason or "running, or killed", _text(run.exit_code))
             for run in database.run(queries.last_runs, RUNS)
@@ -62,6 +73,25 @@ class Command(ScrapyCommand):
             rows = ((data.name, f"{data.answers:,}", f"{data.size / 1e6:,.1f}") for data in kept)
             _table(console, (title, "answers", "MB"), rows)
         self._cap(console, database.run(queries.stored_bytes) / 1e6)
+
+    def _show_user(self, console: Console, database: Database, name: str) -> None:
+        """One user: the lists with their pages, and every window of the history with what became of its rows."""
+        user = database.run(queries.user_status, name)
+        if user is None:
+            sys.stderr.write(f"scrapy status: the warehouse knows no user {name!r}\n")
+            self.exitcode = int(Exit.WRONG_USE)
+            return
+        detail = f" ({user.detail})" if user.detail else ""
+        console.print(f"[bold]{user.name}[/]: {user.status}{detail}, {user.scrobbles:,} scrobbles stored", end="")
+        console.print("\n" if user.playcount is None else f" of {user.playcount:,} that the profile counts\n")
+        pages = database.run(queries.user_pages, name)
+        _table(console, ("list", "which", "pages"), ((p.method, p.params, f"{p.done} of {p.pages}") for p in pages))
+        windows = database.run(queries.audit, name)
+        with_plays = [f"{w.first:%Y}" for w in windows if w.stored and (w.end - w.first).days in {365, 366}]
+        titles = ("from", "to", "rows read", "reported", "stored", "undated", "repeated", "explained")
+        _table(console, titles, (_window(window) for window in windows))
+        if with_plays:
+            console.print(f"closed years with plays: {', '.join(with_plays)}")
 
     def _cap(self, console: Console, megabytes: float) -> None:
         """The sum, beside what Last.fm's terms allow."""
@@ -78,6 +108,13 @@ class Command(ScrapyCommand):
             )
 
 
+def _window(window: queries.AuditedWindow) -> tuple[str, ...]:
+    numbers = (window.rows_done, window.reported, window.stored, window.undated, window.duplicates)
+    # The first window has no lower bound, and is written as if it had that of the clock.
+    first = "the beginning" if not window.first.timestamp() else f"{window.first:%Y-%m-%d %H:%M}"
+    return (first, f"{window.end:%Y-%m-%d %H:%M}", *(f"{n:,}" for n in numbers), "yes" if window.explained else "NO")
+
+
 def _text(value: object) -> str:
     return "" if value is None else str(value)
 
@@ -85,7 +122,7 @@ def _text(value: object) -> str:
 def _table(console: Console, titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in titles:
-        table.add_column(title, justify="right" if title in {"answers", "MB", "exit code"} else "left", no_wrap=True)
+        table.add_column(title, justify="right" if title in NUMBERS else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -62,9 +62,9 @@ class Command(ScrapyCommand):
         actions: dict[str, Callable[[], int]] = {
             "init": lambda: self._init(self._store(), opts.region),
             "check": lambda: self._check(self._store()),
-            "verify": lambda: self._verify(self._store()),
-            "pack": lambda: self._pack(self._store(), opts.method, opts.compression),
-            "copy": lambda: self._copy(*map(open_store, args[1:])),
+            "verify": lambda: self._verify(_existing(self._store())),
+            "pack": lambda: self._pack(_existing(self._store()), opts.method, opts.compression),
+            "copy": lambda: self._copy(_existing(open_store(args[1])), open_store(args[2])),
         }
         action = args[0] if args else ""
         if action not in actions or len(args) != (3 if action == "copy" else 1):
@@ -179,6 +179,14 @@ class Command(ScrapyCommand):
                 sys.stderr.write(f"{title}: {done:,}" + (f" of {total:,}\n" if total is not None else "\n"))
 
         yield advance
+
+
+def _existing(store: Storage) -> Storage:
+    """*store*, unless it is a folder that is not there: a mistyped path would look like an empty store."""
+    root = getattr(store, "root", None)
+    if root is not None and not root.is_dir():
+        raise StoreError(f"there is no folder {root}")
+    return store
 
 
 def key_of(method: str, params: Mapping[str, str]) -> str | None:

@@ -24,7 +24,7 @@ from lastfm_crawl.downloader.pace import StoppedWaitingError, pacer_of
 from lastfm_crawl.downloader.redact import redact, redact_bytes
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.services.lastfm import Action, Problem
-from lastfm_crawl.stop import PageLostError, stop_run, stopping
+from lastfm_crawl.stop import PageLostError, PageTooLargeError, stop_run, stopping
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 #: Times a page is asked for before it is given up; a page given up is a loss.
 MAX_ATTEMPTS = 8
+#: Times a page that may be split is asked for before it is: a big page of a big account may never come.
+MAX_LARGE_ATTEMPTS = 3
 #: The same while nothing has ever answered: then the URL or the network is wrong, and waiting is no help.
 MAX_FIRST_CONNECTIONS = 3
 #: Rate-limit answers without a good one between, after which the run stops (resumable).
@@ -119,14 +121,7 @@ class ErrorMiddleware:
         if action in {Action.STOP_KEY, Action.STOP_FAULT}:
             raise self._stop("key_rejected" if action is Action.STOP_KEY else "program_fault", problem)
         if action is Action.SLOW_DOWN:
-            pace = self._pacer.host(_host(request))
-            # What was under way when the host slowed down says nothing new.
-            if pace.slow_down(time.monotonic(), request.meta.get("sent_at", 0.0), _retry_after(response)):
-                self._rate_limits += 1
-            if self._rate_limits >= MAX_RATE_LIMITS:
-                raise self._stop("rate_limited", problem)
-            # Not an attempt: the page is as good as any other, and the pacer does the waiting.
-            return _retry(request, attempts=request.meta.get("attempts", 0))
+            return self._slow_down(request, response, problem)
         if action is Action.CONFIRM:
             stats.inc_value("lastfm_crawl/confirmations")
             await self._pause(self._first_pause)
@@ -140,7 +135,29 @@ class ErrorMiddleware:
             request.meta.update(answer=problem, dont_cache=True)
             self._count_loss(request, problem, "was refused")
             return response
+        if action is Action.RETRY_SMALLER:
+            self._split(request, problem)
         return await self._again(request, problem, MAX_ATTEMPTS, _retry_after(response))
+
+    def _slow_down(self, request: Request, response: Response, problem: Problem) -> Request:
+        """The request once more, when the host may be asked again. Raises IgnoreRequest when the run stops instead."""
+        pace = self._pacer.host(_host(request))
+        # What was under way when the host slowed down says nothing new.
+        if pace.slow_down(time.monotonic(), request.meta.get("sent_at", 0.0), _retry_after(response)):
+            self._rate_limits += 1
+        if self._rate_limits >= MAX_RATE_LIMITS:
+            raise self._stop("rate_limited", problem)
+        # Not an attempt: the page is as good as any other, and the pacer does the waiting.
+        return _retry(request, attempts=request.meta.get("attempts", 0))
+
+    def _split(self, request: Request, problem: Problem) -> None:
+        """Raise PageTooLargeError when *request* may be split and was asked for often enough as it is."""
+        if not request.meta.get("may_be_split") or request.meta.get("attempts", 0) + 1 < MAX_LARGE_ATTEMPTS:
+            return
+        for stat in ("failed_answers", "split_pages"):
+            self._crawler.stats.inc_value(f"lastfm_crawl/{stat}")
+        logger.info("%s: %s; asking for its halves", _what(request), problem.message)
+        raise PageTooLargeError(problem.message)
 
     async def _again(self, request: Request, problem: Problem, limit: int, retry_after: float | None = None) -> Request:
         """The request once more after a pause. Raises IgnoreRequest when it has had its attempts."""

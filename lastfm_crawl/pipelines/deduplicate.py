@@ -5,41 +5,51 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lastfm_crawl.items import FriendsPage, Page, TopArtistsPage, user_key
+from lastfm_crawl.items import (
+    FriendsPage,
+    LovedTracksPage,
+    RecentTracksPage,
+    TopArtistsPage,
+    TopTracksPage,
+    user_key,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
 
 class DeduplicatePipeline:
-    """Keeps the first of equal rows: the best rank of an artist, the first place of a friend."""
+    """Keeps the first of equal rows: the best rank of an artist or a track, the first place of a friend, one play
+    of a track in a second."""
 
     @staticmethod
     def process_item(item: Any) -> Any:
         """The same page, or a copy without repeated rows, which ``skipped`` counts."""
-        if isinstance(item, TopArtistsPage) and (first := _first_of_each(item.names)):
-            return replace(
-                item,
-                ranks=[item.ranks[i] for i in first],
-                names=[item.names[i] for i in first],
-                playcounts=[item.playcounts[i] for i in first],
-                skipped=_with_repeated(item, len(item.names) - len(first)),
-            )
+        if isinstance(item, TopArtistsPage | TopTracksPage | LovedTracksPage | RecentTracksPage):
+            rows = _keys(item)
+            first = _first_of_each(rows)
+            return item if first is None else item.keep(first, {"repeated": len(rows) - len(first)})
         if isinstance(item, FriendsPage) and (first := _first_of_each([user_key(f.name) for f in item.friends])):
             friends = tuple(item.friends[i] for i in first)
-            return replace(item, friends=friends, skipped=_with_repeated(item, len(item.friends) - len(first)))
+            repeated = len(item.friends) - len(first)
+            return replace(item, friends=friends, skipped={**item.skipped, "repeated": repeated})
         return item
 
 
-def _first_of_each(names: Sequence[str]) -> list[int] | None:
-    """Where each name stands first; None when no name stands twice, as is nearly always so."""
-    if len(set(names)) == len(names):
+def _keys(page: TopArtistsPage | TopTracksPage | LovedTracksPage | RecentTracksPage) -> Sequence[Hashable]:
+    """What makes a row of *page* the same as another."""
+    if isinstance(page, TopArtistsPage):
+        return page.names
+    if isinstance(page, RecentTracksPage):
+        return list(zip(page.uts, page.artists, page.tracks, strict=True))
+    return list(zip(page.artists, page.tracks, strict=True))
+
+
+def _first_of_each(keys: Sequence[Hashable]) -> list[int] | None:
+    """Where each key stands first; None when none stands twice, as is nearly always so."""
+    if len(set(keys)) == len(keys):
         return None
-    first: dict[str, int] = {}
-    for place, name in enumerate(names):
-        first.setdefault(name, place)
+    first: dict[Hashable, int] = {}
+    for place, key in enumerate(keys):
+        first.setdefault(key, place)
     return list(first.values())
-
-
-def _with_repeated(page: Page, count: int) -> dict[str, int]:
-    return {**page.skipped, "repeated": count}

@@ -105,7 +105,8 @@ class LoadPipeline:
                 why = (str(exc).splitlines() or [type(exc).__name__])[0]
                 logger.error("%r was refused by the warehouse: %s", batch[0], why)  # noqa: TRY400
         else:
-            self._sink.committed()
+            if gone := self._sink.committed():
+                self._crawler.stats.inc_value("lastfm_crawl/scrobbles_gone", gone)
             self._crawler.stats.inc_value("lastfm_crawl/pages_loaded", sum(isinstance(i, Page) for i in batch))
             for page in (item for item in batch if isinstance(item, Page)):
                 for why, count in page.skipped.items():

@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from lastfm_crawl.items import MAX_NAME, FriendsPage, Page, Profile, ProfilePage, TopArtistsPage, name_fault
+from lastfm_crawl.items import (
+    MAX_NAME,
+    FriendsPage,
+    LovedTracksPage,
+    Page,
+    Profile,
+    ProfilePage,
+    RecentTracksPage,
+    TopArtistsPage,
+    TopTracksPage,
+    name_fault,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Columns = TypeVar("Columns", bound=Page)
 
 _MAX_INTEGER = 2**31 - 1
 
@@ -21,6 +37,8 @@ class ValidatePipeline:
             item = replace(item, pages=_in_range(item.pages), total=_in_range(item.total))
         if isinstance(item, TopArtistsPage):
             return item if _all_good(item) else _good_artists(item)
+        if isinstance(item, TopTracksPage | LovedTracksPage | RecentTracksPage):
+            return _good_tracks(item)
         if isinstance(item, FriendsPage):
             faults = [name_fault(friend.name) for friend in item.friends]
             friends = tuple(_clean(f) for f, fault in zip(item.friends, faults, strict=True) if not fault)
@@ -69,16 +87,42 @@ def _all_good(page: TopArtistsPage) -> bool:
 
 
 def _good_artists(page: TopArtistsPage) -> TopArtistsPage:
-    rows = page.rows()
-    faults = [_artist_fault(*row) for row in rows]
-    good = [row for row, fault in zip(rows, faults, strict=True) if not fault]
-    return replace(
-        page,
-        ranks=[rank for rank, _, _ in good],
-        names=[name for _, name, _ in good],
-        playcounts=[playcount for _, _, playcount in good],
-        skipped=_counted(faults),
+    return _without(page, [_artist_fault(*row) for row in page.rows()])
+
+
+def _good_tracks(page: TopTracksPage | LovedTracksPage | RecentTracksPage) -> Page:
+    """*page* without tracks that nobody can name; an album or an id that cannot be stored is as good as none."""
+    blank: dict[str, Any] = {
+        name: ["" if text and name_fault(text) else text for text in column]
+        for name in ("artist_mbids", "track_mbids", "albums", "album_mbids")
+        if not _are_texts(column := getattr(page, name, ()), may_be_empty=True)
+    }
+    if blank:
+        page = replace(page, **blank)
+    faults: list[str | None] = [None] * len(page.tracks)
+    if not (_are_texts(page.artists) and _are_texts(page.tracks)):
+        names = zip(page.artists, page.tracks, strict=True)
+        faults = [name_fault(artist) or name_fault(track) for artist, track in names]
+    for name in ("ranks", "playcounts", "uts", "loved_at"):
+        for place, number in enumerate(getattr(page, name, ())):
+            if number is not None and not 0 <= number <= _MAX_INTEGER:
+                faults[place] = faults[place] or "number out of range"
+    return _without(page, faults) if any(faults) else page
+
+
+def _are_texts(column: Sequence[str], *, may_be_empty: bool = False) -> bool:
+    """Whether every text of *column* can be stored: passes in C, since this is so for nearly every page."""
+    return not column or (
+        (may_be_empty or "" not in column)
+        and len(max(column, key=len)) <= MAX_NAME // 4
+        and "\0" not in "".join(column)
     )
+
+
+def _without(page: Columns, faults: Sequence[str | None]) -> Columns:
+    """*page* without the rows that have a fault, which ``skipped`` counts by their faults."""
+    good = [place for place, fault in enumerate(faults) if not fault]
+    return page.keep(good, Counter(fault for fault in faults if fault))
 
 
 def _artist_fault(rank: int, name: str, playcount: int) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,25 @@ def days(text: str) -> float:
     if not 0 <= value < 100_000:
         raise ValueError("it must be a number of days")
     return value * 86_400
+
+
+def day(text: str) -> int:
+    """A day as 2026-11-21, or seconds since 1970, as the latter."""
+    try:
+        value = int(text) if text.strip().isdecimal() else int(datetime.fromisoformat(f"{text}T00:00:00Z").timestamp())
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**31:
+        raise ValueError("it must be a day as 2026-11-21, or seconds since 1970")
+    return value
+
+
+def year(text: str) -> int:
+    """A year since 2002, when scrobbles begin, up to the present one."""
+    value = int(text) if text.strip().isdecimal() else 0
+    if not 2002 <= value <= datetime.now(UTC).year:
+        raise ValueError("it must be a year from 2002 to the present one")
+    return value
 
 
 def switch(text: str) -> bool:

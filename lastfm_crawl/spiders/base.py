@@ -16,7 +16,7 @@ from lastfm_crawl.warehouse import queries
 from lastfm_crawl.warehouse.database import Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from scrapy.http import Response
     from twisted.python.failure import Failure
@@ -100,6 +100,10 @@ class UserListSpider(LastfmSpider):
 
     arguments: ClassVar[Mapping[str, Argument]] = {"users": Argument(names)}
 
+    def __init__(self, **given: str) -> None:
+        super().__init__(**given)
+        self._strangers: set[str] = set()
+
     def call(self, user: str, page: int = 1) -> lastfm.Call:
         """The question for a page of the list of *user*."""
         raise NotImplementedError(f"{type(self).__name__} must say what it asks for")
@@ -109,18 +113,23 @@ class UserListSpider(LastfmSpider):
         return None
 
     async def start(self) -> AsyncIterator[Request]:
-        """The first page of each user that is left, as fast as the downloader takes them."""
+        """The first requests for each user that is left, as fast as the downloader takes them."""
         users = await self.users_left()
         self.total = len(users)
         for user in users:
             if self.crawler.engine.needs_backout():
                 await self.crawler.signals.wait_for(signals.scheduler_empty)
-            yield self.ask(self.call(user), self.parse)
+            async for request in self.first_requests(user):
+                yield request
 
-    async def users_left(self) -> list[str]:
-        """Names to ask for: the members that are left, or those of ``users`` who are left or not known yet."""
+    async def first_requests(self, user: str) -> AsyncIterator[Request]:
+        """What to ask of *user* before anything is known of the list: its first page."""
+        yield self.ask(self.call(user), self.parse)
+
+    async def left(self) -> list[str]:
+        """Names of the members who are left."""
         first = self.call("")
-        left = await self.warehouse.run(
+        return await self.warehouse.run(
             queries.members_left,
             first.method,
             first.list_params,
@@ -128,15 +137,23 @@ class UserListSpider(LastfmSpider):
             self.since,
             self.started - lastfm.NEGATIVE_TTL,
         )
+
+    async def users_left(self) -> list[str]:
+        """Names to ask for: the members that are left, or those of ``users`` who are left or not known yet."""
+        left = await self.left()
         named: list[str] | None = self.args["users"]
         if named is None:
             return left
         known = await self.warehouse.run(queries.known_names, named)
         unfinished = {user_key(name) for name in left}
-        self._strangers = {user_key(name) for name in named} - known.keys()
+        self._strangers |= {user_key(name) for name in named} - known.keys()
         return [name for name in named if user_key(name) in unfinished | self._strangers]
 
-    _strangers: frozenset[str] | set[str] = frozenset()
+    def admissions(self, page: Page) -> Iterator[Admissions]:
+        """That the user of *page* is known from now on, when this is the first answer about somebody who was named."""
+        if user_key(page.user) in self._strangers:
+            self._strangers.discard(user_key(page.user))
+            yield Admissions((Member(page.user, None, None, page.fetched_at),))
 
     async def parse(self, response: Response, **_: Any) -> AsyncIterator[Any]:
         """One page of the list, which asks for the next: a list may grow while it is asked for."""
@@ -146,6 +163,6 @@ class UserListSpider(LastfmSpider):
             yield self.ask(self.call(page.user, page.page + 1), self.parse, priority=1)
         if page.page == 1:
             self.done += 1
-            if user_key(page.user) in self._strangers:
-                yield Admissions((Member(page.user, None, None, page.fetched_at),))
+        for admission in self.admissions(page):
+            yield admission
         yield page

@@ -18,6 +18,8 @@ _TRAILER = b"\xff\xff"
 _INT4 = 23  # the type's oid
 _FIELDS = struct.Struct("!h")
 _INT4_FIELD = struct.Struct("!ii")
+_INT8_FIELD = struct.Struct("!iq")
+_EPOCH = 946_684_800_000_000  # PostgreSQL counts microseconds from 2000-01-01
 _ARRAY_FIELD = struct.Struct("!iiiiii")
 
 
@@ -34,6 +36,11 @@ def row(*fields: bytes) -> bytes:
 def int4(number: int) -> bytes:
     """An ``integer``. Raises struct.error for a number that is none."""
     return _INT4_FIELD.pack(4, number)
+
+
+def timestamp(seconds: float) -> bytes:
+    """A ``timestamptz`` of *seconds* since 1970, to the microsecond."""
+    return _INT8_FIELD.pack(8, round(seconds * 1e6) - _EPOCH)
 
 
 def int4_array(numbers: Sequence[int]) -> bytes:

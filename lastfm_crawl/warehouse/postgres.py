@@ -22,14 +22,14 @@ from lastfm_crawl.items import (
     user_key,
 )
 from lastfm_crawl.warehouse import binary
+from lastfm_crawl.warehouse.histories import load_histories
+from lastfm_crawl.warehouse.names import STAGING as _STAGING_NAMES
+from lastfm_crawl.warehouse.names import Catalogue, Ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import psycopg
-
-#: Names whose ids are kept in memory; beyond that the oldest half is forgotten (and looked up again when needed).
-MAX_IDS = 250_000
 
 _STAGING = """
 CREATE TEMP TABLE IF NOT EXISTS stage_users (
@@ -135,71 +135,36 @@ WHERE u.id = way.user_id
 """
 
 
-class Ids:
-    """Ids by name, bounded; what an uncommitted transaction added is forgotten again."""
-
-    def __init__(self, limit: int = MAX_IDS) -> None:
-        self._limit = limit
-        self._ids: dict[str, int] = {}
-        self._uncommitted: list[str] = []
-
-    def begin(self) -> None:
-        """A new transaction: forget what the last one added, unless it was committed."""
-        for name in self._uncommitted:
-            self._ids.pop(name, None)
-        self._uncommitted = []
-
-    def add(self, pairs: Iterable[tuple[str, int]]) -> None:
-        """Ids that the current transaction sees."""
-        fresh = dict(pairs)
-        self._uncommitted += fresh
-        self._ids |= fresh
-
-    def commit(self) -> None:
-        """The transaction is committed: its ids are good for all that follow."""
-        self._uncommitted = []
-        if len(self._ids) > self._limit:
-            self._ids = dict(list(self._ids.items())[len(self._ids) // 2 :])
-
-    def missing(self, names: Iterable[str]) -> list[str]:
-        """Those of *names* without a known id, each once, sorted."""
-        return sorted(set(names).difference(self._ids))
-
-    def of(self, names: Iterable[str]) -> list[int]:
-        """The ids of *names*, all of them known."""
-        return list(map(self._ids.__getitem__, names))
-
-    def __getitem__(self, name: str) -> int:
-        return self._ids[name]
-
-
 class PostgresSink:
     """Loads batches of pages. One per connection's user; call :meth:`committed` when the transaction is."""
 
     def __init__(self) -> None:
-        self._users = Ids()
-        self._artists = Ids()
+        self._users: Ids[str, int] = Ids()
+        self._catalogue = Catalogue.empty()
+        self._gone = 0
 
     def load(self, connection: psycopg.Connection, items: Sequence[Page | Admissions]) -> None:
         """Write *items*, in the transaction that *connection* is in. Raises psycopg.Error."""
         self._users.begin()
-        self._artists.begin()
+        self._catalogue.begin()
         with connection.cursor() as cursor:
-            cursor.execute(_STAGING)
+            cursor.execute(_STAGING + _STAGING_NAMES)
             pages = [item for item in items if isinstance(item, Page)]
             admissions = [item for item in items if isinstance(item, Admissions)]
             self._load_users(cursor, pages, admissions)
             loaded = self._load_fetches(cursor, self._newest(pages))
             self._load_friendships(cursor, {i: p for i, p in loaded.items() if isinstance(p, FriendsPage)})
             self._load_user_artists(cursor, {i: p for i, p in loaded.items() if isinstance(p, TopArtistsPage)})
+            self._gone = load_histories(cursor, self._catalogue, loaded, self._users)
             if pages:
                 cursor.execute(_SAVE_STATUS)
             self._load_members(cursor, [member for admission in admissions for member in admission.members])
 
-    def committed(self) -> None:
-        """The transaction of the last :meth:`load` is committed."""
+    def committed(self) -> int:
+        """The transaction of the last :meth:`load` is committed; how many plays it removed that are no more."""
         self._users.commit()
-        self._artists.commit()
+        self._catalogue.commit()
+        return self._gone
 
     @staticmethod
     def _newest(pages: Iterable[Page]) -> list[Page]:
@@ -276,28 +241,14 @@ class PostgresSink:
     def _load_user_artists(self, cursor: psycopg.Cursor, pages: Mapping[int, TopArtistsPage]) -> None:
         if not pages:
             return
-        self._resolve_artists(cursor, (name for page in pages.values() for name in page.names))
+        self._catalogue.know_artists(cursor, (name for page in pages.values() for name in page.names))
         cursor.execute(_REPLACE_USER_ARTISTS, [list(pages)])
         _copy_binary(cursor, "stage_charts", (self._chart_row(fetch, page) for fetch, page in pages.items()))
         cursor.execute(_SAVE_USER_ARTISTS)
 
     def _chart_row(self, fetch: int, page: TopArtistsPage) -> bytes:
-        columns = (self._artists.of(page.names), page.ranks, page.playcounts)
+        columns = (self._catalogue.artists.of(page.names), page.ranks, page.playcounts)
         return binary.row(binary.int4(fetch), *map(binary.int4_array, columns))
-
-    def _resolve_artists(self, cursor: psycopg.Cursor, names: Iterable[str]) -> None:
-        """Know the id of each of *names*, adding those that are new."""
-        for statement in (
-            "SELECT name, id FROM artists WHERE name = ANY(%s)",
-            "INSERT INTO artists (name) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING RETURNING name, id",
-            "SELECT name, id FROM artists WHERE name = ANY(%s)",  # what another loader added in between
-        ):
-            missing = self._artists.missing(names)
-            if not missing:
-                return
-            cursor.execute(statement, [missing])
-            self._artists.add(cursor.fetchall())
-            names = missing
 
     def _load_members(self, cursor: psycopg.Cursor, members: Sequence[Member]) -> None:
         if not members:

@@ -33,6 +33,7 @@ class Totals(NamedTuple):
     friendships: int
     artists: int
     user_artists: int
+    scrobbles: int
 
 
 def _when(since: float | None) -> datetime:
@@ -160,15 +161,148 @@ def known_names(connection: psycopg.Connection, names: Sequence[str]) -> dict[st
 
 
 def totals(connection: psycopg.Connection) -> Totals:
-    """Users, friendships, artists, and rows of top-artists lists."""
+    """Users, friendships, artists, rows of top-artists lists, and scrobbles."""
     row = connection.execute(
         """
         SELECT (SELECT count(*) FROM lastfm_users), (SELECT count(*) FROM lastfm_friends),
-               (SELECT count(*) FROM artists), (SELECT count(*) FROM lastfm_user_artists)
+               (SELECT count(*) FROM artists), (SELECT count(*) FROM lastfm_user_artists),
+               (SELECT count(*) FROM scrobbles)
         """
     ).fetchone()
     assert row is not None  # an aggregate always has a row  # noqa: S101
     return Totals(*row)
+
+
+class HistoryPage(NamedTuple):
+    """A stored page of a history: its window in seconds since 1970, and the rows of the window that came with it."""
+
+    first: int
+    end: int
+    per_page: int
+    page: int
+    total: int
+    rows: int
+
+
+class History(NamedTuple):
+    """What the warehouse has of a user's history; *newest* is the time of the newest scrobble, in seconds."""
+
+    pages: list[HistoryPage]
+    newest: int | None
+
+
+def history(connection: psycopg.Connection, key: str, since: float | None = None) -> History:
+    """The pages of the history of the user with *key* that came after *since*, and the newest scrobble."""
+    pages = connection.execute(
+        """
+        SELECT extract(epoch FROM p.window_from)::bigint, extract(epoch FROM p.window_to)::bigint, p.per_page, p.page,
+               p.total, p.received - coalesce((p.skipped ->> 'now_playing')::integer, 0)
+        FROM current_history_pages p JOIN users u ON u.id = p.user_id
+        WHERE u.key = %s AND p.fetched_at >= %s
+        """,
+        [key, _when(since)],
+    ).fetchall()
+    row = connection.execute(
+        """
+        SELECT extract(epoch FROM max(at))::bigint FROM scrobbles
+        WHERE user_id = (SELECT id FROM users WHERE key = %s)
+        """,
+        [key],
+    ).fetchone()
+    return History([HistoryPage(*page) for page in pages], row[0] if row else None)
+
+
+class AuditedWindow(NamedTuple):
+    """A window of a history: what Last.fm counted, what is stored, and how many of its pages are there."""
+
+    first: datetime
+    end: datetime
+    reported: int
+    stored: int
+    undated: int
+    duplicates: int
+    explained: bool
+    rows_done: int  # rows of the window that the pages stand for which are there
+
+
+def audit(connection: psycopg.Connection, user: str) -> list[AuditedWindow]:
+    """The windows of the history of *user*, oldest first."""
+    rows = connection.execute(
+        """
+        SELECT a.window_from, a.window_to, a.reported_total, a.stored, a.undated::bigint, a.duplicates::bigint,
+               a.explained, w.covered::bigint
+        FROM users u
+        JOIN lastfm_history_audit a ON a.username = u.name
+        JOIN history_windows w ON w.user_id = u.id AND (w.window_from, w.window_to) = (a.window_from, a.window_to)
+        WHERE u.key = %s ORDER BY a.window_from, a.window_to
+        """,
+        [user_key(user)],
+    )
+    return [AuditedWindow(*row) for row in rows]
+
+
+class UserStatus(NamedTuple):
+    """What the warehouse knows of a user."""
+
+    name: str
+    status: str
+    detail: str | None
+    playcount: int | None  # Last.fm's own figure
+    scrobbles: int
+
+
+def user_status(connection: psycopg.Connection, user: str) -> UserStatus | None:
+    """What is known of *user*; None for a stranger."""
+    row = connection.execute(
+        """
+        SELECT name, status, status_detail, playcount, (SELECT count(*) FROM scrobbles s WHERE s.user_id = u.id)
+        FROM users u WHERE key = %s
+        """,
+        [user_key(user)],
+    ).fetchone()
+    return UserStatus(*row) if row else None
+
+
+class UserList(NamedTuple):
+    """A list of a user that is no history: how many of the pages that Last.fm says it has are there."""
+
+    method: str
+    params: str
+    done: int
+    pages: int
+
+
+def user_pages(connection: psycopg.Connection, user: str) -> list[UserList]:
+    """The lists of *user* but for the history."""
+    rows = connection.execute(
+        """
+        SELECT p.method, p.params, count(*), (array_agg(greatest(f.pages, 1) ORDER BY f.fetched_at DESC))[1]
+        FROM current_pages p JOIN fetches f USING (id) JOIN users u ON u.id = p.user_id
+        WHERE u.key = %s AND p.method <> 'user.getRecentTracks' AND p.page > 0
+        GROUP BY p.method, p.params ORDER BY p.method, p.params
+        """,
+        [user_key(user)],
+    )
+    return [UserList(*row) for row in rows]
+
+
+def members_to_ask(connection: psycopg.Connection, method: str, marks_since: float) -> list[str]:
+    """Names of members without a mark of *method*, or "not found", after *marks_since*; nearest to the seeds first."""
+    rows = connection.execute(
+        """
+        SELECT u.name FROM users u
+        WHERE u.discovered_at IS NOT NULL AND NOT (u.status = 'not_found' AND u.status_at >= %(marks)s)
+          AND NOT EXISTS (
+            SELECT FROM fetches m
+            WHERE m.user_id = u.id AND m.method = %(method)s AND m.status IN ('not_found', 'private')
+              AND m.fetched_at >= %(marks)s
+              AND NOT EXISTS (SELECT FROM fetches f WHERE f.user_id = u.id AND f.method = m.method
+                              AND f.status = 'ok' AND f.fetched_at > m.fetched_at))
+        ORDER BY u.crawl_depth NULLS LAST, u.key
+        """,
+        {"method": method, "marks": _when(marks_since)},
+    )
+    return [name for (name,) in rows]
 
 
 class CrawlState(NamedTuple):

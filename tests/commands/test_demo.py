@@ -34,7 +34,7 @@ def demo(environment):
 
 def figures(output: str) -> dict[str, int]:
     found = re.findall(
-        r"^(users|friendships|artists|requests to the sandbox|stored answers) +([\d,]+)", output, re.MULTILINE
+        r"^(users|friendships|artists|scrobbles|requests to the sandbox|stored answers) +([\d,]+)", output, re.MULTILINE
     )
     return {name: int(value.replace(",", "")) for name, value in found}
 
@@ -45,6 +45,7 @@ def test_the_demo_shows_the_whole_job_and_the_second_time_asks_for_nothing(envir
     assert shown["users"] == 294
     assert shown["friendships"] > 2000
     assert shown["artists"] > 100
+    assert shown["scrobbles"] > 10_000
     assert shown["stored answers"] == shown["requests to the sandbox"] - 6  # six are gone: asked twice to be believed
     assert str(tmp_path / "data" / "demo" / "store") in first.stdout
     assert "scrapy crawl friends" in first.stdout

@@ -81,6 +81,13 @@ def test_wrong_use(project, words, code):
     said(project.run("store", *words), code)
 
 
+@pytest.mark.parametrize("words", [("verify",), ("pack",), ("copy", "/nowhere/store", "/nowhere/copy")])
+def test_a_folder_that_is_not_there(project, words):
+    result = project.run("store", *words)
+    said(result, 3)
+    assert result.stderr.startswith("scrapy store: there is no folder")
+
+
 def test_a_store_that_does_not_work(project):
     project.data.mkdir()
     (project.data / "store").write_bytes(b"I am no folder")

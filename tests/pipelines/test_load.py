@@ -213,8 +213,8 @@ async def test_skipped_rows_are_counted_by_reason(pipeline):
 async def test_ids_of_a_committed_batch_are_kept(pipeline, database_url):
     await pipeline.process_item(page("a", rows=3))
     await pipeline.close_spider()
-    pipeline._sink._artists.begin()  # forgets what was not committed
-    assert pipeline._sink._artists.missing([f"artist {n}" for n in range(4)]) == ["artist 3"]
+    pipeline._sink._catalogue.artists.begin()  # forgets what was not committed
+    assert pipeline._sink._catalogue.artists.missing([f"artist {n}" for n in range(4)]) == ["artist 3"]
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------

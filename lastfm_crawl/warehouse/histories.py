@@ -1,0 +1,143 @@
+"""Tracks, albums and scrobbles into PostgreSQL: names become ids in the loader, rows go through COPY and one upsert.
+
+A play is one row however many answers name it; the newest says with which album and ids. What a complete window does
+not name any more is removed, unless a newer answer named it: so the order of loading does not matter.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lastfm_crawl.items import LovedTracksPage, RecentTracksPage, TopTracksPage, user_key
+from lastfm_crawl.warehouse import binary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import psycopg
+
+    from lastfm_crawl.items import Page
+    from lastfm_crawl.warehouse.names import Catalogue, Ids, RecordingIds, RecordingName
+
+STAGING = """
+CREATE TEMP TABLE IF NOT EXISTS stage_scrobbles (
+    user_id integer, seen_at timestamptz, uts integer[], tracks integer[], recordings integer[]
+    ) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS stage_named (fetch_id integer, tracks integer[]) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS stage_tracks (
+    fetch_id integer, tracks integer[], recordings integer[], ranks integer[], playcounts integer[]
+    ) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS stage_loved (
+    fetch_id integer, tracks integer[], recordings integer[], loved_at integer[]) ON COMMIT DELETE ROWS;
+"""
+
+_SAVE_SCROBBLES = """
+INSERT INTO scrobbles (user_id, at, track_id, recording_id, seen_at)
+SELECT DISTINCT ON (s.user_id, p.uts, p.track_id)
+       s.user_id, to_timestamp(p.uts), p.track_id, p.recording_id, s.seen_at
+FROM stage_scrobbles s, unnest(s.uts, s.tracks, s.recordings) AS p (uts, track_id, recording_id)
+ORDER BY s.user_id, p.uts, p.track_id, s.seen_at DESC, p.recording_id
+ON CONFLICT (user_id, at, track_id) DO UPDATE
+SET recording_id = excluded.recording_id, seen_at = excluded.seen_at
+WHERE scrobbles.seen_at < excluded.seen_at
+"""
+_REMOVE_GONE = """
+DELETE FROM scrobbles s USING history_windows w
+WHERE w.user_id = ANY(%s) AND w.complete
+  AND s.user_id = w.user_id AND s.at >= w.window_from AND s.at < w.window_to AND s.seen_at < w.first_answer_at
+"""
+_SAVE_NAMED = """
+INSERT INTO named_tracks (fetch_id, tracks) SELECT fetch_id, tracks FROM stage_named
+ON CONFLICT (fetch_id) DO UPDATE SET tracks = excluded.tracks
+"""
+_REPLACE_TRACKS = "DELETE FROM user_tracks WHERE fetch_id = ANY(%s)"
+_SAVE_TRACKS = """
+INSERT INTO user_tracks (fetch_id, track_id, recording_id, rank, playcount)
+SELECT DISTINCT ON (s.fetch_id, t.track_id) s.fetch_id, t.track_id, t.recording_id, t.rank, t.playcount
+FROM stage_tracks s,
+     unnest(s.tracks, s.recordings, s.ranks, s.playcounts) AS t (track_id, recording_id, rank, playcount)
+ORDER BY s.fetch_id, t.track_id, t.rank
+"""
+_REPLACE_LOVED = "DELETE FROM loved_tracks WHERE fetch_id = ANY(%s)"
+_SAVE_LOVED = """
+INSERT INTO loved_tracks (fetch_id, track_id, recording_id, loved_at)
+SELECT DISTINCT ON (s.fetch_id, t.track_id) s.fetch_id, t.track_id, t.recording_id, to_timestamp(nullif(t.loved_at, 0))
+FROM stage_loved s, unnest(s.tracks, s.recordings, s.loved_at) AS t (track_id, recording_id, loved_at)
+ORDER BY s.fetch_id, t.track_id, t.loved_at DESC
+"""
+
+
+def load_histories(
+    cursor: psycopg.Cursor[Any], catalogue: Catalogue, pages: Mapping[int, Page], users: Ids[str, int]
+) -> int:
+    """Load the rows of *pages*, by the ids of their fetches; how many stored plays Last.fm does not name any more.
+
+    *users* knows every user of the pages. Raises psycopg.Error.
+    """
+    plays = {fetch: page for fetch, page in pages.items() if isinstance(page, RecentTracksPage)}
+    tops = {fetch: page for fetch, page in pages.items() if isinstance(page, TopTracksPage)}
+    loved = {fetch: page for fetch, page in pages.items() if isinstance(page, LovedTracksPage)}
+    if not plays and not tops and not loved:
+        return 0
+    cursor.execute(STAGING)
+    names = {fetch: recording_names(page) for fetch, page in (plays | tops | loved).items()}
+    catalogue.know_recordings(cursor, chain.from_iterable(names.values()))
+    ids = {fetch: _columns(catalogue.recordings.of(page)) for fetch, page in names.items()}
+    _copy(
+        cursor, "stage_named", (binary.row(binary.int4(f), binary.int4_array(sorted(set(ids[f].tracks)))) for f in ids)
+    )
+    cursor.execute(_SAVE_NAMED)
+    if tops:
+        cursor.execute(_REPLACE_TRACKS, [list(tops)])
+        _copy(cursor, "stage_tracks", (_row(f, *ids[f], p.ranks, p.playcounts) for f, p in tops.items()))
+        cursor.execute(_SAVE_TRACKS)
+    if loved:
+        cursor.execute(_REPLACE_LOVED, [list(loved)])
+        _copy(cursor, "stage_loved", (_row(f, *ids[f], [at or 0 for at in p.loved_at]) for f, p in loved.items()))
+        cursor.execute(_SAVE_LOVED)
+    return _load_plays(cursor, plays, ids, users) if plays else 0
+
+
+class _Ids(NamedTuple):
+    tracks: list[int]
+    recordings: list[int]
+
+
+def _load_plays(
+    cursor: psycopg.Cursor[Any], pages: Mapping[int, RecentTracksPage], ids: Mapping[int, _Ids], users: Ids[str, int]
+) -> int:
+    owners = {fetch: users[user_key(page.user)] for fetch, page in pages.items()}
+    rows = (
+        binary.row(
+            binary.int4(owners[fetch]),
+            binary.timestamp(page.fetched_at),
+            binary.int4_array(page.uts),
+            *map(binary.int4_array, ids[fetch]),
+        )
+        for fetch, page in pages.items()
+    )
+    _copy(cursor, "stage_scrobbles", rows)
+    cursor.execute(_SAVE_SCROBBLES)
+    cursor.execute(_REMOVE_GONE, [list(set(owners.values()))])
+    return cursor.rowcount
+
+
+def recording_names(page: RecentTracksPage | TopTracksPage | LovedTracksPage) -> list[RecordingName]:
+    """The name of the recording of each row."""
+    nothing = repeat("")
+    albums, album_mbids = (page.albums, page.album_mbids) if isinstance(page, RecentTracksPage) else (nothing, nothing)
+    return list(zip(page.artists, page.artist_mbids, albums, album_mbids, page.tracks, page.track_mbids, strict=False))
+
+
+def _columns(ids: Sequence[RecordingIds]) -> _Ids:
+    return _Ids([track for _, track in ids], [recording for recording, _ in ids])
+
+
+def _row(fetch: int, *columns: Sequence[int]) -> bytes:
+    return binary.row(binary.int4(fetch), *map(binary.int4_array, columns))
+
+
+def _copy(cursor: psycopg.Cursor[Any], table: str, rows: Iterable[bytes]) -> None:
+    with cursor.copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
+        copy.write(binary.copy_data(rows))
