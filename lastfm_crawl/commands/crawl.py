@@ -36,7 +36,7 @@ class Command(crawl.Command):
         assert self.crawler_process is not None  # noqa: S101  (Scrapy sets it before run)
         crawler = self.crawler_process.create_crawler(args[0])
         self.crawler_process.crawl(crawler, **opts.spargs)
-        _tune_interpreter()
+        tune_interpreter()
         self.crawler_process.start()
         if self.crawler_process.bootstrap_failed:
             self._end(Exit.CRITICAL, ["the run could not be set up; the log above says why"])
@@ -73,7 +73,7 @@ class Command(crawl.Command):
             sys.stderr.write(f"scrapy crawl: {line}\n")
 
 
-def _tune_interpreter() -> None:
+def tune_interpreter() -> None:
     """Settings of CPython for one busy event loop beside a few threads that mostly wait; each was measured."""
     # The collector would look again and again at the modules, which never go, and at pages, which hold no cycles.
     gc.freeze()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Rows after which a batch is loaded at once, and seconds after which it is loaded anyway.
+#: Rows after which a batch is loaded at once (LOAD_BATCH_ROWS says otherwise), and seconds after which it is loaded anyway.
 BATCH_ROWS = 20_000
 BATCH_SECONDS = 1.0
 
@@ -36,6 +36,7 @@ class LoadPipeline:
         self._sink = PostgresSink()
         self._batch: list[Page | Admissions] = []
         self._rows = 0
+        self._full_rows = crawler.settings.getint("LOAD_BATCH_ROWS", BATCH_ROWS)
         self._loader: asyncio.Task[None] | None = None
         self._full = asyncio.Event()  # a batch is worth loading before its second is over
         self._room = asyncio.Event()  # the batch that was full has been taken
@@ -64,7 +65,7 @@ class LoadPipeline:
             self._rows += item.received if isinstance(item, Page) else len(item.members)
             if self._loader is None:
                 self._loader = asyncio.get_running_loop().create_task(self._load_all())
-            if self._rows >= BATCH_ROWS:
+            if self._rows >= self._full_rows:
                 self._full.set()
                 self._room.clear()
                 await self._room.wait()

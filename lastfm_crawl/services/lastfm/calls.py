@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from lastfm_crawl.httpcache.keys import request_key
 from lastfm_crawl.items import user_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PERIODS = ("overall", "7day", "1month", "3month", "6month", "12month")
 #: Rows a page of a top list may have (more: HTTP 400, error 6 ``limit param out of bounds (1-1000)``).
@@ -24,6 +28,12 @@ class Call:
     method: str
     user: str
     params: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, method: str, params: Mapping[str, str]) -> Call:
+        """The question whose *method* and *params* an envelope records. Raises KeyError when they name no user."""
+        others = tuple(sorted((name, value) for name, value in params.items() if name != "user"))
+        return cls(method, params["user"], others)
 
     @property
     def all_params(self) -> dict[str, str]:
