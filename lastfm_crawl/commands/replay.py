@@ -47,9 +47,9 @@ class Command(ScrapyCommand):
         super().add_options(parser)
         group = parser.add_argument_group("Replay")
         group.add_argument("--user", action="append", metavar="NAMES", help="of these users only: a,b,c or @file")
-        group.add_argument("--since", metavar="TIME", help="answers from then on only: 2026-01-31 or 2026-01-31T18:00 (UTC)")
+        group.add_argument("--since", metavar="TIME", help="answers from then on: 2026-01-31 or 2026-01-31T18:00 (UTC)")
         group.add_argument("--dry-run", action="store_true", help="read everything, load nothing")
-        group.add_argument("--workers", metavar="N", help="processes that read and parse (default: one a core, up to 4)")
+        group.add_argument("--workers", metavar="N", help="processes that read and parse")
         group.add_argument(
             "--from", dest="origin", default="store", metavar="|".join(ORIGINS),
             help="store: every answer (default); packs: what is packed; archive: replaced answers only",

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Rows after which a batch is loaded at once (LOAD_BATCH_ROWS says otherwise), and seconds after which it is loaded anyway.
+#: Rows after which a batch is loaded at once (unless LOAD_BATCH_ROWS says otherwise), and seconds after which it is
+#: loaded anyway.
 BATCH_ROWS = 20_000
 BATCH_SECONDS = 1.0
 

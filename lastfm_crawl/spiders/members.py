@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Members:
-    """Members by key, and what the steps of a :class:`Frontier` make of them. *seeds* are those of all runs, in order."""
+    """Members by key, and what the steps of a :class:`Frontier` make of them; *seeds* are those of all runs."""
 
     def __init__(self, seeds: Sequence[str], known: Iterable[Member]) -> None:
         self._seeds = seeds

@@ -121,35 +121,29 @@ class ReplaySpider(Spider):
             await asyncio.to_thread(reader.close)
 
     async def _everything(self, reader: Reader) -> AsyncIterator[Page | Admissions]:
-        storage = self._answers.storage
-        records = await asyncio.to_thread(self._records, storage)
+        records = await asyncio.to_thread(self._records, self._answers.storage)
         if not self.plan.dry_run and not self.plan.users and self.plan.since is None:
             await Warehouse.of(self.crawler).run(queries.restore_runs, records)
         runs = self._runs(records)
-        strangers = self._strangers = Strangers(runs)
-        marks = Marks(run.started for run in runs if run.discovers)
-        profiles: list[Page] = []
-        seeds = {user_key(seed) for run in runs if run.discovers for seed in run.args["seeds"]}
+        self._strangers = Strangers(runs)
+        past = _Past(runs)
         async for key, page in self._pages(reader, self._answers.others()):
             if self.plan.retraces:
-                _note(marks, page)
-                if page.method == "user.getInfo" and user_key(page.user) in seeds:
-                    profiles.append(page)
-            if admissions := strangers.admitted(page):
+                past.note(page)
+            if admissions := self._strangers.admitted(page):
                 yield admissions
             if self.plan.wants(key):
                 yield self._counted(page)
-        if not self.plan.retraces:
-            async for _, page in self._pages(reader, self._answers.friends()):
-                yield self._counted(page)
-            return
-        outlines = await self._outlines(reader, marks)
-        retrace = Retrace(runs, outlines, profiles, strangers.found, marks)
-        for admissions in retrace.admissions():
-            yield admissions
-        self.left_out = len(outlines) - len(retrace.taken)
-        self.done += self.left_out
-        async for _, page in self._pages(reader, self._answers.friends(retrace.taken)):
+        taken = None
+        if self.plan.retraces:
+            outlines = await self._outlines(reader, past)
+            retrace = Retrace(runs, outlines, past.profiles, self._strangers.found, past.marks)
+            for admissions in retrace.admissions():
+                yield admissions
+            taken = retrace.taken
+            self.left_out = len(outlines) - len(taken)
+            self.done += self.left_out
+        async for _, page in self._pages(reader, self._answers.friends(taken)):
             yield self._counted(page)
 
     async def _pages(self, reader: Reader, sources: Iterable[Source]) -> AsyncIterator[tuple[str, Page]]:
@@ -165,7 +159,7 @@ class ReplaySpider(Spider):
             if stopping(self.crawler):
                 return
 
-    async def _outlines(self, reader: Reader, marks: Marks) -> list[Outline]:
+    async def _outlines(self, reader: Reader, past: _Past) -> list[Outline]:
         """What the walks need of all friends lists."""
         outlines: list[Outline] = []
         names: dict[str, str] = {}  # each name once: a user stands in many lists
@@ -178,7 +172,7 @@ class ReplaySpider(Spider):
                 friends = found.friends and [names.setdefault(name, name) for name in found.friends]
                 outlines.append(found._replace(friends=friends))
                 status = None if found.friends is not None else found.status
-                marks.note(found.user, _FRIENDS, "", status, found.at)
+                past.marks.note(found.user, _FRIENDS, "", status, found.at)
             if stopping(self.crawler):
                 break
         return outlines
@@ -231,6 +225,23 @@ class ReplaySpider(Spider):
             )
             runs.append(run)
         return runs
+
+
+class _Past:
+    """What the walks need to know besides the friends lists: who was gone, and the profiles of seeds."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        walks = [run for run in runs if run.discovers]
+        self._seeds = {user_key(seed) for run in walks for seed in run.args["seeds"]}
+        self.marks = Marks(run.started for run in walks)
+        self.profiles: list[Page] = []
+
+    def note(self, page: Page) -> None:
+        """Keep what *page* says of that."""
+        status = page.status if isinstance(page, UserMark) else None
+        self.marks.note(page.user, page.method, page.params, status, page.fetched_at)
+        if page.method == "user.getInfo" and user_key(page.user) in self._seeds:
+            self.profiles.append(page)
 
 
 class _Answers:
@@ -294,7 +305,7 @@ class _Packed(_Answers):
         )
 
     def _all(self) -> Iterator[tuple[str, Any]]:
-        from lastfm_crawl.httpcache.packs import read_packs  # noqa: PLC0415
+        from lastfm_crawl.httpcache.packs import read_packs  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
 
         for prefix in self._plan.prefixes():
             yield from read_packs(self.storage, prefix)
@@ -303,11 +314,6 @@ class _Packed(_Answers):
 def _method(key: str) -> str:
     """The folder that is named after the method."""
     return key.split("/", 2)[1] if key.count("/") >= 2 else ""
-
-
-def _note(marks: Marks, page: Page) -> None:
-    status = page.status if isinstance(page, UserMark) else None
-    marks.note(page.user, page.method, page.params, status, page.fetched_at)
 
 
 def _seconds(stamp: str) -> float:

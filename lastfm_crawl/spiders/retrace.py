@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lastfm_crawl.items import Admissions, Member, Page, UserMark, user_key
@@ -110,9 +111,7 @@ class Marks:
         valid = [
             mark
             for mark in newest.values()
-            if not any(
-                at > mark.at and (mark.status == "not_found" or method == mark.method) for method, at in good
-            )
+            if not any(at > mark.at and (mark.status == "not_found" or method == mark.method) for method, at in good)
         ]
         # Of two at the same time the warehouse takes the first by name.
         last = min(valid, key=lambda mark: (-mark.at, mark.status), default=None)
@@ -143,7 +142,7 @@ class Retrace:
     def admissions(self) -> Iterator[Admissions]:
         """Whom the runs admitted, in the order in which they did."""
         walks = [run for run in self._runs if run.discovers]
-        for run, follower in zip(walks, [*walks[1:], None], strict=True):
+        for run, follower in zip_longest(walks, walks[1:]):
             end = math.inf if follower is None else follower.started
             walk = _Walk(self, run, end)
             yield from walk.admissions()

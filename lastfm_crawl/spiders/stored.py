@@ -95,7 +95,9 @@ def outline(stored: Stored) -> Outline:
     friends = None
     if isinstance(page, FriendsPage):
         friends = [friend.name for friend in page.friends if not name_fault(friend.name)]
-    return Outline(stored.key, page.user, page.page, page.pages, friends, getattr(page, "status", "ok"), page.fetched_at)
+    return Outline(
+        stored.key, page.user, page.page, page.pages, friends, getattr(page, "status", "ok"), page.fetched_at
+    )
 
 
 # --- in a process of their own ------------------------------------------------------------------------------------

@@ -253,7 +253,8 @@ def restore_runs(connection: psycopg.Connection, records: Sequence[Mapping[str, 
     """Write down the runs that ``state/runs/`` records, where they are missing."""
     connection.cursor().executemany(
         """
-        INSERT INTO runs (id, spider, arguments, started_at, members_before, finished_at, finish_reason, exit_code, stats)
+        INSERT INTO runs
+            (id, spider, arguments, started_at, members_before, finished_at, finish_reason, exit_code, stats)
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING
         """,
         [
