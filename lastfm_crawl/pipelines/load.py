@@ -37,7 +37,7 @@ class LoadPipeline:
         self._sink = PostgresSink()
         self._batch: list[Page | Admissions] = []
         self._rows = 0
-        self._full_rows = crawler.settings.getint("LOAD_BATCH_ROWS", BATCH_ROWS)
+        self._batch_rows = crawler.settings.getint("LOAD_BATCH_ROWS")
         self._loader: asyncio.Task[None] | None = None
         self._full = asyncio.Event()  # a batch is worth loading before its second is over
         self._room = asyncio.Event()  # the batch that was full has been taken
@@ -66,7 +66,7 @@ class LoadPipeline:
             self._rows += item.received if isinstance(item, Page) else len(item.members)
             if self._loader is None:
                 self._loader = asyncio.get_running_loop().create_task(self._load_all())
-            if self._rows >= self._full_rows:
+            if self._rows >= (self._batch_rows or BATCH_ROWS):
                 self._full.set()
                 self._room.clear()
                 await self._room.wait()
