@@ -2,11 +2,11 @@
 
     python -m benchmarks.replay [--answers 5000] [--rows 200] [--rounds 3] [--workers 2]
 
-All load the same rows on the same server, in turns, in one run; medians. ``replay`` and ``again`` are ``scrapy replay
-top_artists`` into an empty warehouse and once more; ``upsert`` is psycopg alone, which has the rows in memory: COPY into
-a TEMP table, INSERT … SELECT … ON CONFLICT, 100,000 rows a transaction; ``crawl`` is ``scrapy crawl`` over the warm cache
-(HTTPCACHE_IGNORE_MISSING); ``copy`` is COPY of a file into a bare table. The time is that from the spider's opening
-to its end. Memory is the proportional share (PSS) of all processes of the command, without the server.
+All load the same rows on the same server, in turns, in one run; medians. ``replay`` and ``again`` are ``scrapy
+replay top_artists`` into an empty warehouse and once more; ``upsert`` is psycopg alone, which has the rows in memory:
+COPY into a TEMP table, INSERT … SELECT … ON CONFLICT, 100,000 rows a transaction; ``crawl`` is ``scrapy crawl`` over
+the warm cache (HTTPCACHE_IGNORE_MISSING); ``copy`` is COPY of a file into a bare table. The time is that from the
+spider's opening to its end. Memory is the proportional share (PSS) of all processes of the command, without the server.
 
 Then reading alone, without a database: from the folder, and with 30 ms a read.
 """
@@ -149,18 +149,17 @@ def bare_copy(file: Path, database: str) -> Run:
         return Run(time.perf_counter() - start)
 
 
-class Far:
+class Far(FolderStorage):
     """A store that takes its time."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
-        self.location = str(folder)
-        self._folder = FolderStorage(folder)
+        super().__init__(folder)
         self._seconds = seconds
 
     def get(self, key: str) -> bytes | None:
         """The answer, after a while."""
         time.sleep(self._seconds)
-        return self._folder.get(key)
+        return super().get(key)
 
 
 async def reading(opener: Callable[[], Storage], store: Path, workers: int) -> float:

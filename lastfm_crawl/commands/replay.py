@@ -15,7 +15,7 @@ from lastfm_crawl.commands.crawl import tune_interpreter
 from lastfm_crawl.extensions.outcome import judge
 from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.spiders.arguments import count, each_once, names
-from lastfm_crawl.spiders.replay import ORIGINS, SETTINGS, Plan, ReplaySpider
+from lastfm_crawl.spiders.replay import BULK, OFFLINE, ORIGINS, Plan, ReplaySpider
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse.database import check_url
 
@@ -96,8 +96,9 @@ class Command(ScrapyCommand):
         open_store(config.store_location(self.settings))
         if self.settings["DATABASE_URL"]:
             check_url(self.settings["DATABASE_URL"])
-        for name, value in SETTINGS.items():
-            self.settings.set(name, value, "cmdline")
+        for settings, priority in ((OFFLINE, "cmdline"), (BULK, "spider")):
+            for name, value in settings.items():
+                self.settings.set(name, value, priority)
         if plan.dry_run:
             for name, component in (("ITEM_PIPELINES", LOAD), ("EXTENSIONS", RECORD)):
                 self.settings.set(name, {**self.settings.getdict(name), component: None}, "cmdline")

@@ -33,15 +33,16 @@ if TYPE_CHECKING:
     from lastfm_crawl.httpcache.storage import Storage
     from lastfm_crawl.spiders.stored import Source
 
-#: What a replay's crawler is set to: no way out, no store in the way of answers, big batches.
-SETTINGS: Mapping[str, Any] = {
+#: What a replay's crawler is set to, whatever else is said: no way out, no store in the way of answers.
+OFFLINE: Mapping[str, Any] = {
     "DOWNLOAD_HANDLERS": {"http": None, "https": None, "ftp": None, "s3": None, "file": None},
     "HTTPCACHE_ENABLED": False,
     "AUTOTHROTTLE_ENABLED": False,
     "DOWNLOAD_DELAY": 0,
     "JOBDIR": None,
-    "LOAD_BATCH_ROWS": 100_000,
 }
+#: And unless somebody says otherwise: pages come as fast as the database takes them.
+BULK: Mapping[str, Any] = {"LOAD_BATCH_ROWS": 100_000, "LOAD_CONNECTIONS": 2}
 ORIGINS = ("store", "packs", "archive")
 _FRIENDS = "user.getFriends"
 

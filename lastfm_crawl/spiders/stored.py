@@ -116,7 +116,7 @@ def _begin(open_storage: Callable[[], Storage]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.disable()  # pages hold no cycles
     _Worker.storage = open_storage()
-    _Worker.threads = None if isinstance(_Worker.storage, FolderStorage) else ThreadPoolExecutor(READS)
+    _Worker.threads = None if type(_Worker.storage) is FolderStorage else ThreadPoolExecutor(READS)
 
 
 def _end_with_parent() -> None:
