@@ -27,13 +27,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import psycopg
 from psycopg.conninfo import make_conninfo
 
 from benchmarks.standin import USER, _top_artists
 from lastfm_crawl.httpcache.envelope import Envelope, encode
 from lastfm_crawl.httpcache.folder import FolderStorage
+from lastfm_crawl.items import TopArtistsPage
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.spiders.stored import Reader
 from lastfm_crawl.warehouse.embedded import EmbeddedPostgres
@@ -79,7 +80,7 @@ def fill(folder: Path, answers: int, rows: int) -> tuple[list[Row], int]:
         path.parent.mkdir(parents=True)
         path.write_bytes(encode(envelope))
         page = lastfm.read(call, 200, body)
-        assert isinstance(page, lastfm.reading.TopArtistsPage)
+        assert isinstance(page, TopArtistsPage)
         found += [(name, artist, rank, playcount) for rank, artist, playcount in page.rows()]
     record = {
         "run_id": "20231114T221320Z-000000", "spider": "top_artists", "started_at": "2023-11-14T22:13:20Z",
@@ -107,7 +108,7 @@ def command(words: list[str], store: Path, database: str) -> Run:
     return Run(float(seconds[1]), peak)
 
 
-def _watched(process: subprocess.Popen[str]) -> float:
+def _watched(process: subprocess.Popen[bytes]) -> float:
     """Wait for *process*; the most memory that it and its children had, in MB."""
     peak = 0.0
     while process.poll() is None:
