@@ -200,14 +200,14 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=5000)
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="for reading alone; a replay takes its default")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         store, file = Path(folder, "store"), Path(folder, "rows.tsv")
         rows, size = fill(store, options.answers, options.rows)
         file.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
         crawl = ["crawl", "top_artists", "-a", f"users=@{store / 'users.txt'}", "-a", f"limit={options.rows}"]
-        replay = ["replay", "top_artists", "--workers", str(options.workers)]
+        replay = ["replay", "top_artists"]
         server = EmbeddedPostgres(Path(folder, "pg"))
         databases = _databases(server.start())
         rounds: list[dict[str, Run]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -89,7 +88,7 @@ class Command(ScrapyCommand):
             users=tuple(each_once(name for text in opts.user or () for name in _read(names, "--user", text))),
             since=opts.since and _read(_time, "--since", opts.since),
             origin=opts.origin,
-            workers=_read(count, "--workers", opts.workers) if opts.workers else min(4, os.cpu_count() or 1),
+            workers=_read(count, "--workers", opts.workers) if opts.workers else Plan.workers,
             dry_run=opts.dry_run,
         )
         config.check(self.settings)

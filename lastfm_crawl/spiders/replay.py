@@ -41,8 +41,10 @@ OFFLINE: Mapping[str, Any] = {
     "DOWNLOAD_DELAY": 0,
     "JOBDIR": None,
 }
+#: Cores of this machine. On two a second connection takes from the first (and from the readers) what it brings.
+CORES = os.cpu_count() or 1
 #: And unless somebody says otherwise: pages come as fast as the database takes them.
-BULK: Mapping[str, Any] = {"LOAD_BATCH_ROWS": 100_000, "LOAD_CONNECTIONS": 2}
+BULK: Mapping[str, Any] = {"LOAD_BATCH_ROWS": 100_000, "LOAD_CONNECTIONS": 2 if CORES >= 4 else 1}
 ORIGINS = ("store", "packs", "archive")
 _FRIENDS = "user.getFriends"
 
@@ -55,7 +57,7 @@ class Plan:
     users: tuple[str, ...] = ()
     since: float | None = None
     origin: str = "store"
-    workers: int = 2
+    workers: int = max(1, min(4, CORES - 1))
     dry_run: bool = False
 
     def wants(self, key: str) -> bool:
