@@ -195,8 +195,7 @@ class TestParts:
     def test_an_empty_store_is_nothing_to_do(self, project):
         assert "0 answers" in replay(project, "all").stdout
 
-    @pytest.mark.usefixtures("crawled")
-    def test_no_record_of_its_own(self, project):
+    def test_no_record_of_its_own(self, project, crawled):
         runs, records = project.query("SELECT id FROM runs ORDER BY 1"), list(crawled.keys("state/runs/"))
         drop(project)
         replay(project, "all")

@@ -110,7 +110,7 @@ class ReplaySpider(Spider):
         try:
             with tempfile.TemporaryDirectory() as folder:
                 self._answers: _Answers = (_Packed if self.plan.origin == "packs" else _Loose)(
-                    opener(), self.plan, folder
+                    opener(), self.plan, folder, self._bad
                 )
                 await asyncio.to_thread(self._answers.list)
                 self.total = self._answers.total
@@ -252,8 +252,10 @@ class _Answers:
 
     total = 0
 
-    def __init__(self, storage: Storage, plan: Plan, folder: str) -> None:
+    def __init__(self, storage: Storage, plan: Plan, folder: str, bad: Callable[[str, str], None]) -> None:
         self.storage = storage
+        self._bad = bad
+        self._faults: set[str] = set()
         self._plan = plan
         self._folder = folder
 
@@ -310,8 +312,19 @@ class _Packed(_Answers):
     def _all(self) -> Iterator[tuple[str, Any]]:
         from lastfm_crawl.httpcache.packs import read_packs  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
 
-        for prefix in self._plan.prefixes():
-            yield from read_packs(self.storage, prefix)
+        within = tuple(self._plan.prefixes())
+        whole = self._plan.retraces or self._plan.methods is None
+        for folder in (
+            ["packs/"] if whole else [f"packs/{segment(method)}/" for method in sorted(self._plan.methods or ())]
+        ):
+            for key, envelope in read_packs(self.storage, folder, on_fault=self._spoilt):
+                if key.startswith(within):
+                    yield key, envelope
+
+    def _spoilt(self, fault: Exception) -> None:
+        if str(fault) not in self._faults:  # a pack is read more than once
+            self._faults.add(str(fault))
+            self._bad("packs/", str(fault))
 
 
 def _method(key: str) -> str:

@@ -205,7 +205,8 @@ class Reader:
         batches: deque[asyncio.Future[list]] = deque()  # type: ignore[type-arg]
         try:
             while True:
-                while len(batches) < self._ahead and (batch := list(islice(rest, BATCH))):
+                # In a thread: the next answers of a pack may have to be fetched.
+                while len(batches) < self._ahead and (batch := await asyncio.to_thread(list, islice(rest, BATCH))):
                     batches.append(loop.run_in_executor(self._processes, work, batch, since))
                 if not batches:
                     return
