@@ -51,7 +51,7 @@ class Command(ScrapyCommand):
         group.add_argument("--workers", metavar="N", help="processes that read and parse")
         group.add_argument(
             "--from", dest="origin", default="store", metavar="|".join(ORIGINS),
-            help="store: every answer (default); packs: what is packed; archive: replaced answers only",
+            help="store: every answer (default); packs: the newest from packs/; archive: replaced ones only",
         )  # fmt: skip
         group.add_argument("--sink", default="postgres", metavar="NAME", help=f"one of {', '.join(SINKS)}")
 

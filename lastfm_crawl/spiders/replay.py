@@ -112,7 +112,7 @@ class ReplaySpider(Spider):
                 self._answers: _Answers = (_Packed if self.plan.origin == "packs" else _Loose)(
                     opener(), self.plan, folder, self._bad
                 )
-                await asyncio.to_thread(self._answers.list)
+                await asyncio.to_thread(self._answers.find)
                 self.total = self._answers.total
                 async for item in self._everything(reader):
                     yield item
@@ -259,7 +259,7 @@ class _Answers:
         self._plan = plan
         self._folder = folder
 
-    def list(self) -> None:
+    def find(self) -> None:
         """Find out what there is."""
 
     def others(self) -> Iterator[Source]:
@@ -274,13 +274,16 @@ class _Answers:
 class _Loose(_Answers):
     """Answers as objects of their own; their names wait in files, so that a store of any size fits into memory."""
 
-    def list(self) -> None:
+    def find(self) -> None:
         with self._open("friends", "w") as friends, self._open("others", "w") as others:
-            for prefix in self._plan.prefixes():
+            for prefix in self._prefixes():
                 for key in self.storage.keys(prefix):
                     file = friends if _method(key) == _FRIENDS else others
                     file.write(json.dumps(key) + "\n")
                     self.total += 1
+
+    def _prefixes(self) -> list[str]:
+        return self._plan.prefixes()
 
     def others(self) -> Iterator[Source]:
         yield from self._keys("others")
@@ -296,18 +299,21 @@ class _Loose(_Answers):
         return open(os.path.join(self._folder, name), mode, encoding="utf-8")  # noqa: PTH118, PTH123
 
 
-class _Packed(_Answers):
-    """Answers in packs, read once for each purpose."""
+class _Packed(_Loose):
+    """Answers in packs, read once for each purpose; what newer ones replaced is not packed, and comes from archive/."""
+
+    def _prefixes(self) -> list[str]:
+        return [prefix for prefix in super()._prefixes() if prefix.startswith("archive/")]
 
     def others(self) -> Iterator[Source]:
-        return ((key, envelope) for key, envelope in self._all() if _method(key) != _FRIENDS)
+        yield from ((key, envelope) for key, envelope in self._all() if _method(key) != _FRIENDS)
+        yield from super().others()
 
     def friends(self, taken: set[str] | None = None) -> Iterator[Source]:
-        return (
-            (key, envelope)
-            for key, envelope in self._all()
-            if _method(key) == _FRIENDS and (taken is None or key in taken)
-        )
+        for key, envelope in self._all():
+            if _method(key) == _FRIENDS and (taken is None or key in taken):
+                yield key, envelope
+        yield from super().friends(taken)
 
     def _all(self) -> Iterator[tuple[str, Any]]:
         from lastfm_crawl.httpcache.packs import read_packs  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
