@@ -40,6 +40,10 @@ ALERT_WEBHOOK = os.environ.get("ALERT_WEBHOOK")
 # pause is a random part of it ("full jitter"). Used by the error middleware.
 BACKOFF_FIRST = 1.0
 BACKOFF_MAX = 60.0
+# Rows that are loaded in one transaction when pages come fast; 0 = 20,000 (a replay: 100,000). Used by the loader.
+LOAD_BATCH_ROWS = 0
+# Connections to the warehouse that load at once (a replay on four cores or more: 2). Used by the load pipeline.
+LOAD_CONNECTIONS = 1
 # Seconds between two plain progress lines where there is no terminal; also between two writes of state/progress.json.
 PROGRESS_INTERVAL = 60.0
 

@@ -44,7 +44,7 @@ class Command(crawl.Command):
             self._end(Exit.WRONG_USE, [str(exc)])
             return
         self.crawler_process.crawl(crawler, **opts.spargs)
-        _tune_interpreter()
+        tune_interpreter()
         self.crawler_process.start()
         stats = {} if self.crawler_process.bootstrap_failed else crawler.stats.get_stats()
         if jobdir is not None:
@@ -95,7 +95,7 @@ class Command(crawl.Command):
             sys.stderr.write(f"scrapy crawl: {line}\n")
 
 
-def _tune_interpreter() -> None:
+def tune_interpreter() -> None:
     """Settings of CPython for one busy event loop beside a few threads that mostly wait; each was measured."""
     # The collector would look again and again at the modules, which never go, and at pages, which hold no cycles.
     gc.freeze()

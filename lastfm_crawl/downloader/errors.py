@@ -101,10 +101,9 @@ class ErrorMiddleware:
     @staticmethod
     def _is_result(request: Request, problem: Problem, *, cached: bool) -> bool:
         """Whether *problem* is believed and worth keeping: what the store kept, or what two calls said alike."""
-        action, status = problem.rule
-        if action is Action.CONFIRM:
-            return cached or request.meta.get("unconfirmed") == status
-        return action is Action.RECORD and status != "error"
+        if problem.rule.action is Action.CONFIRM and not cached:
+            return bool(request.meta.get("unconfirmed") == problem.rule.status)
+        return problem.lasting
 
     def _good(self, request: Request, call: lastfm.Call) -> None:
         self._last_good = time.time()

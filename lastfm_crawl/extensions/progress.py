@@ -108,7 +108,8 @@ class Progress:
 
     def _detail(self, spider: Spider) -> str:
         stats = self._crawler.stats.get_stats()
-        requests = requests_made(stats)
+        rows = getattr(spider, "rows", None)  # of a replay, which asks for nothing
+        requests = requests_made(stats) if rows is None else rows
         done, total = _position(spider)
         now = time.monotonic()
         self._past.append((now, requests, done))
@@ -119,12 +120,20 @@ class Progress:
         minutes = (now - then) / 60
         rate = (requests - requests_then) / minutes if minutes else 0
         left = (total - done) / ((done - done_then) / minutes) if minutes and done > done_then else None
-        parts = [
-            f"{requests} requests",
-            f"{rate:.0f}/min",
-            f"{stats.get('httpcache/hit', 0)} {'stored' if self._narrow else 'from the store'}",
-            f"{stats.get('lastfm_crawl/failed_answers', 0)} errors",
-        ]
+        if rows is None:
+            parts = [
+                f"{requests} requests",
+                f"{rate:.0f}/min",
+                f"{stats.get('httpcache/hit', 0)} {'stored' if self._narrow else 'from the store'}",
+                f"{stats.get('lastfm_crawl/failed_answers', 0)} errors",
+            ]
+        else:
+            parts = [
+                f"{getattr(spider, 'pages', 0)} pages",
+                f"{rows} rows",
+                f"{rate / 60:.0f}/s",
+                f"{stats.get('lastfm_crawl/bad_objects', 0)} {'bad' if self._narrow else 'skipped'}",
+            ]
         if left is not None and total > done:
             parts.append(f"~{_duration(left)}" if self._narrow else f"{_duration(left)} left")
         return ", ".join(parts)

@@ -56,7 +56,12 @@ class RunRecord:
         return extension
 
     async def spider_opened(self, spider: Spider) -> None:
-        """Begin the record: who asks for what, and how many members there were before."""
+        """Begin the record: who asks for what, and how many members there were before.
+
+        A spider that asks for nothing (``recorded = False``) leaves no record: a replay is of those who asked.
+        """
+        if not getattr(spider, "recorded", True):
+            return
         arguments = getattr(spider, "given", {})
         try:
             await self._warehouse.open()
@@ -68,7 +73,7 @@ class RunRecord:
             "run_id": self.run_id,
             "spider": spider.name,
             "arguments": arguments,
-            "started_at": _stamp(self._started),
+            "started_at": _stamp(self._started, "microseconds"),
             "members_before": members,
         }
         await self._write(f"runs/{self.run_id}.json", self._record)
@@ -93,12 +98,17 @@ class RunRecord:
         finished = datetime.now(UTC)
         stats["seconds"] = (finished - self._started).total_seconds()
         self._record |= {
-            "finished_at": _stamp(finished),
+            "finished_at": _stamp(finished, "microseconds"),
             "finish_reason": reason,
             "exit_code": int(outcome.code),
             "faults": outcome.faults,
             "stats": {k: v for k, v in stats.items() if isinstance(v, int | float | str)},
         }
+        try:
+            # What an interrupted run admitted: without it a replay would take in what nobody had the time to.
+            self._record["members_after"] = await self._warehouse.run(queries.count_members)
+        except (WarehouseUnavailableError, psycopg.Error) as exc:
+            logger.warning("the members could not be counted: %s", exc)
         await self._write(f"runs/{self.run_id}.json", self._record)
         try:
             await self._warehouse.run(
@@ -170,5 +180,5 @@ class RunRecord:
             logger.warning("%s", exc)
 
 
-def _stamp(when: datetime) -> str:
-    return when.isoformat(timespec="seconds").replace("+00:00", "Z")
+def _stamp(when: datetime, precision: str = "seconds") -> str:
+    return when.isoformat(timespec=precision).replace("+00:00", "Z")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scrapy.exceptions import CloseSpider
 
-from lastfm_crawl.items import Admissions, Page
+from lastfm_crawl.items import Admissions, FriendsPage, Page, ProfilePage
 from lastfm_crawl.stop import stop_run
 from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
 from lastfm_crawl.warehouse.postgres import PostgresSink
@@ -19,13 +19,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Rows after which a batch is loaded at once, and seconds after which it is loaded anyway.
+#: Rows after which a batch is loaded at once (unless LOAD_BATCH_ROWS says otherwise), and seconds after which it is
+#: loaded anyway.
 BATCH_ROWS = 20_000
 BATCH_SECONDS = 1.0
 
 
+class _Lane(NamedTuple):
+    """A connection, and what its loader knows."""
+
+    warehouse: Warehouse
+    sink: PostgresSink
+
+
+def _changes_users(item: Page | Admissions) -> bool:
+    """Whether loading *item* changes users in no certain order: two that do so at once could wait for each other."""
+    if isinstance(item, Admissions):
+        return any(member.seed is not None for member in item.members)
+    return isinstance(item, FriendsPage | ProfilePage)
+
+
 class LoadPipeline:
-    """Collects pages and loads them in the background; at most one batch is loading while the next one fills.
+    """Collects pages and loads them in the background; on each connection a batch is loading while the next one fills.
 
     What has not been loaded when the process dies is in the store, and not in ``fetches``: the next run loads it.
     """
@@ -34,8 +49,10 @@ class LoadPipeline:
         self._crawler = crawler
         self._warehouse = Warehouse.of(crawler)
         self._sink = PostgresSink()
+        self._lanes = [_Lane(self._warehouse, self._sink)]
         self._batch: list[Page | Admissions] = []
         self._rows = 0
+        self._batch_rows = crawler.settings.getint("LOAD_BATCH_ROWS")
         self._loader: asyncio.Task[None] | None = None
         self._full = asyncio.Event()  # a batch is worth loading before its second is over
         self._room = asyncio.Event()  # the batch that was full has been taken
@@ -56,6 +73,8 @@ class LoadPipeline:
             self._crawler.stats.set_value("lastfm_crawl/stopped", message)
             self._broken = True
             raise CloseSpider("warehouse_unavailable") from exc
+        for _ in range(self._crawler.settings.getint("LOAD_CONNECTIONS", 1) - 1):
+            self._lanes.append(_Lane(self._warehouse.another(self._crawler), PostgresSink()))
 
     async def process_item(self, item: Any) -> Any:
         """Take *item* into the batch; waits while a full batch stands behind one that is still loading."""
@@ -64,7 +83,7 @@ class LoadPipeline:
             self._rows += item.received if isinstance(item, Page) else len(item.members)
             if self._loader is None:
                 self._loader = asyncio.get_running_loop().create_task(self._load_all())
-            if self._rows >= BATCH_ROWS:
+            if self._rows >= (self._batch_rows or BATCH_ROWS):
                 self._full.set()
                 self._room.clear()
                 await self._room.wait()
@@ -78,18 +97,31 @@ class LoadPipeline:
 
     async def _load_all(self) -> None:
         """Load batch after batch until nothing is left."""
-        while self._batch:
+        running: dict[asyncio.Task[None], _Lane] = {}
+        while self._batch or running:
+            free = [lane for lane in self._lanes if lane not in running.values()]
+            if not self._batch or not free:
+                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    del running[task]
+                continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._full.wait(), BATCH_SECONDS)
             batch, self._batch, self._rows = self._batch, [], 0
             self._full.clear()
             self._room.set()
-            await self._load(batch)
+            alone = len(self._lanes) > 1 and any(map(_changes_users, batch))
+            if alone and running:
+                await asyncio.wait(running)
+            task = asyncio.get_running_loop().create_task(self._load(batch, free[0]))
+            running[task] = free[0]
+            if alone:
+                await asyncio.wait([task])
         self._loader = None
 
-    async def _load(self, batch: list[Page | Admissions]) -> None:
+    async def _load(self, batch: list[Page | Admissions], lane: _Lane) -> None:
         try:
-            await self._warehouse.run(self._sink.load, batch)
+            await lane.warehouse.run(lane.sink.load, batch)
         except WarehouseUnavailableError as exc:
             self._broken = True
             self._room.set()
@@ -99,13 +131,13 @@ class LoadPipeline:
         except Exception as exc:  # noqa: BLE001  (whatever is wrong with a page, it costs that page alone)
             if len(batch) > 1:  # one bad page must not cost the others
                 for item in batch:
-                    await self._load([item])
+                    await self._load([item], lane)
             else:
                 self._crawler.stats.inc_value("lastfm_crawl/not_loaded")
                 why = (str(exc).splitlines() or [type(exc).__name__])[0]
                 logger.error("%r was refused by the warehouse: %s", batch[0], why)  # noqa: TRY400
         else:
-            if gone := self._sink.committed():
+            if gone := lane.sink.committed():
                 self._crawler.stats.inc_value("lastfm_crawl/scrobbles_gone", gone)
             self._crawler.stats.inc_value("lastfm_crawl/pages_loaded", sum(isinstance(i, Page) for i in batch))
             for page in (item for item in batch if isinstance(item, Page)):

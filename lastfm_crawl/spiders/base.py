@@ -25,17 +25,24 @@ if TYPE_CHECKING:
 class LastfmSpider(Spider):
     """Base of all Last.fm spiders: ``arguments`` are declared by each and read into ``self.args``.
 
-    ``done`` and ``total`` are what progress shows; ``phase`` is its name in state/progress.json.
+    ``done`` and ``total`` are what progress shows; ``phase`` is its name in state/progress.json; ``methods`` are those
+    whose answers it brings.
     """
 
     arguments: ClassVar[Mapping[str, Argument]] = {}
     phase: ClassVar[str]
+    methods: ClassVar[tuple[str, ...]]
     unit: ClassVar[str] = "users"
 
     def __init__(self, **given: str) -> None:
         super().__init__()
         self.args = self.read(given)
-        self.given = {name: text for name, text in given.items() if not name.startswith("_")}
+        # What the run record keeps: names instead of the file that held them, which may change before a replay.
+        self.given = {
+            name: ",".join(self.args[name]) if text.startswith("@") and isinstance(self.args[name], list) else text
+            for name, text in given.items()
+            if not name.startswith("_")
+        }
         self.done = 0
         self.total = 0
 
@@ -150,9 +157,8 @@ class UserListSpider(LastfmSpider):
         return [name for name in named if user_key(name) in unfinished | self._strangers]
 
     def admissions(self, page: Page) -> Iterator[Admissions]:
-        """That the user of *page* is known from now on, when this is the first answer about somebody who was named."""
-        if user_key(page.user) in self._strangers:
-            self._strangers.discard(user_key(page.user))
+        """That the user of *page* is known from now on, when somebody is who was named; the earliest answer counts."""
+        if page.page == 1 and user_key(page.user) in self._strangers:
             yield Admissions((Member(page.user, None, None, page.fetched_at),))
 
     async def parse(self, response: Response, **_: Any) -> AsyncIterator[Any]:

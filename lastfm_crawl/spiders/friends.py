@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scrapy import Request
 from scrapy.exceptions import IgnoreRequest
 
-from lastfm_crawl.items import Admissions, FriendsPage, Member, Page, UserMark, name_fault, user_key
+from lastfm_crawl.items import FriendsPage, Page, UserMark, name_fault, user_key
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.spiders.arguments import Argument, count, depth, each_once, names, switch
 from lastfm_crawl.spiders.base import LastfmSpider
-from lastfm_crawl.spiders.frontier import Frontier, Way
+from lastfm_crawl.spiders.frontier import Frontier
+from lastfm_crawl.spiders.members import Members
 from lastfm_crawl.stop import PageLostError
 from lastfm_crawl.warehouse import queries
 
@@ -33,6 +34,7 @@ class FriendsSpider(LastfmSpider):
     name = "friends"
     phase = "discovery"
     unit = "friends lists"
+    methods = ("user.getFriends", "user.getInfo")
     arguments: ClassVar[Mapping[str, Argument]] = {
         "seeds": Argument(names, required=True),
         "max_users": Argument(count, 10_000),
@@ -47,19 +49,14 @@ class FriendsSpider(LastfmSpider):
     async def begin(self, _: Response) -> AsyncIterator[Any]:
         """Take up the walk where the warehouse says that it stands."""
         run = self.warehouse.run
-        self._seeds = each_once([*await run(queries.seeds), *self.args["seeds"]])
-        places = {user_key(seed): place for place, seed in enumerate(self._seeds)}
-        known = await run(queries.members)
-        members = {
-            user_key(m.name): None if m.seed is None else Way(m.depth or 0, places[user_key(m.seed)]) for m in known
-        }
-        self._members = {user_key(m.name): m for m in known}
+        seeds = each_once([*await run(queries.seeds), *self.args["seeds"]])
+        self._members = Members(seeds, await run(queries.members))
         self._profiles = await run(queries.users_fetched, "user.getInfo", self.since)
         self._frontier = Frontier(
-            self._seeds,
+            seeds,
             self.args["max_users"],
             self.args["max_depth"],
-            members=members,
+            members=self._members.ways(),
             stored=await run(queries.users_fetched, "user.getFriends", self.since),
             unavailable=await run(queries.unavailable, self.started - lastfm.NEGATIVE_TTL),
         )
@@ -90,8 +87,9 @@ class FriendsSpider(LastfmSpider):
     async def lost(self, failure: Failure) -> AsyncIterator[Any]:
         """A page that was given up must not hold up the walk; the next run asks for it again."""
         super().lost(failure)
-        # Other ignored requests belong to a run that is ending.
-        if isinstance(failure.value, PageLostError) or not isinstance(failure.value, IgnoreRequest):
+        # Other ignored requests belong to a run that is ending, or to one without a network.
+        offline = self.settings.getbool("HTTPCACHE_IGNORE_MISSING")
+        if isinstance(failure.value, PageLostError) or not isinstance(failure.value, IgnoreRequest) or offline:
             call: lastfm.Call = failure.request.meta["call"]  # type: ignore[attr-defined]  # Scrapy puts it there
             self._frontier.give_up(call.user, _page(call))
             async for result in self._proceed():
@@ -136,12 +134,8 @@ class FriendsSpider(LastfmSpider):
         if page := self._pages.pop(question, None):
             yield page
         answered_at = self._times.pop(question, None)
-        if step.admitted:
-            members = []
-            for user, way in step.admitted:
-                known = self._members.setdefault(user_key(user), Member(user, None, None, answered_at or self.started))
-                members.append(Member(user, self._seeds[way.seed], way.depth, answered_at or known.discovered_at))
-            yield Admissions(tuple(members))
+        if admissions := self._members.admit(step, answered_at, self.started):
+            yield admissions
 
     async def _look_up(self, users: list[str]) -> None:
         """Feed the frontier the lists of *users* that the warehouse has."""
@@ -154,7 +148,7 @@ class FriendsSpider(LastfmSpider):
 
     def _profiles_left(self) -> list[lastfm.Call]:
         """Profiles of members that were not asked for yet, each once."""
-        left = [member.name for key, member in self._members.items() if key not in self._profiles]
+        left = [member.name for member in self._members if user_key(member.name) not in self._profiles]
         self._profiles.update(dict.fromkeys(map(user_key, left), 0.0))
         self.total += len(left)
         return [lastfm.get_info(name) for name in left]

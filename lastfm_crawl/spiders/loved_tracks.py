@@ -11,6 +11,7 @@ class LovedTracksSpider(UserListSpider):
 
     name = "loved_tracks"
     phase = "loved_fetching"
+    methods = ("user.getLovedTracks",)
 
     def call(self, user: str, page: int = 1) -> lastfm.Call:
         """A page of the loved tracks of *user*."""

@@ -31,6 +31,7 @@ class RecentTracksSpider(UserListSpider):
 
     name = "recent_tracks"
     phase = "histories"
+    methods = ("user.getRecentTracks", "user.getWeeklyChartList")
     arguments: ClassVar[Mapping[str, Argument]] = {
         **UserListSpider.arguments,
         "since": Argument(day),
@@ -83,7 +84,10 @@ class RecentTracksSpider(UserListSpider):
 
     async def parse_weeks(self, response: Response) -> AsyncIterator[Any]:
         """The list of weeks."""
-        yield self.answer(response)
+        page = self.answer(response)
+        for admission in self.admissions(page):
+            yield admission
+        yield page
 
     async def _plan(self, user: str) -> list[Walk]:
         """The walks to make, that over the newest window last."""

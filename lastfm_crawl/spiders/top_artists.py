@@ -17,6 +17,7 @@ class TopArtistsSpider(UserListSpider):
 
     name = "top_artists"
     phase = "artist_fetching"
+    methods = ("user.getTopArtists",)
     arguments: ClassVar[Mapping[str, Argument]] = {
         **UserListSpider.arguments,
         "period": Argument(one_of(*lastfm.PERIODS), "overall"),

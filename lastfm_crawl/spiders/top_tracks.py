@@ -17,6 +17,7 @@ class TopTracksSpider(UserListSpider):
 
     name = "top_tracks"
     phase = "track_fetching"
+    methods = ("user.getTopTracks",)
     arguments: ClassVar[Mapping[str, Argument]] = {
         **UserListSpider.arguments,
         "period": Argument(one_of(*lastfm.PERIODS), "overall"),

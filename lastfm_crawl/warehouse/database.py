@@ -129,6 +129,7 @@ def _one_line(exc: BaseException) -> str:
 
 
 _warehouses: WeakKeyDictionary[Crawler, Warehouse] = WeakKeyDictionary()
+_others: WeakKeyDictionary[Crawler, list[Warehouse]] = WeakKeyDictionary()
 
 
 class Warehouse:
@@ -148,6 +149,13 @@ class Warehouse:
             crawler.signals.connect(warehouse.close, signals.engine_stopped)
             _warehouses[crawler] = warehouse
         return _warehouses[crawler]
+
+    def another(self, crawler: Crawler) -> Warehouse:
+        """One more connection to the same database, closed with the crawl's own."""
+        warehouse = Warehouse(Database(self.database.conninfo, database_folder(crawler.settings)))
+        crawler.signals.connect(warehouse.close, signals.engine_stopped)
+        _others.setdefault(crawler, []).append(warehouse)  # signals hold their receivers weakly
+        return warehouse
 
     async def open(self) -> None:
         """Connect once, whoever asks first. Raises :class:`WarehouseUnavailableError`."""

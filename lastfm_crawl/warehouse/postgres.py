@@ -82,12 +82,26 @@ _SAVED_FETCHES = """
 SELECT s.place, f.id FROM stage_fetches s
 JOIN fetches f USING (user_id, method, params, page, fetched_at)
 """
+# What is there already stays as it is: to write a row again costs several times as much as to look at it.
+_UNCHANGED_FRIENDSHIPS = """
+DELETE FROM stage_friendships s
+WHERE s.friends = (SELECT array_agg(f.friend_id ORDER BY f.position) FROM friendships f WHERE f.fetch_id = s.fetch_id)
+RETURNING s.fetch_id
+"""
 _REPLACE_FRIENDSHIPS = "DELETE FROM friendships WHERE fetch_id = ANY(%s)"
 _SAVE_FRIENDSHIPS = """
 INSERT INTO friendships (fetch_id, friend_id, position)
 SELECT DISTINCT ON (s.fetch_id, f.friend_id) s.fetch_id, f.friend_id, f.position - 1
 FROM stage_friendships s, unnest(s.friends) WITH ORDINALITY AS f (friend_id, position)
 ORDER BY s.fetch_id, f.friend_id, f.position
+"""
+_UNCHANGED_USER_ARTISTS = """
+DELETE FROM stage_charts s
+WHERE (s.artists, s.ranks, s.playcounts) = (
+    SELECT array_agg(a.artist_id ORDER BY a.rank), array_agg(a.rank ORDER BY a.rank),
+           array_agg(a.playcount ORDER BY a.rank)
+    FROM user_artists a WHERE a.fetch_id = s.fetch_id)
+RETURNING s.fetch_id
 """
 _REPLACE_USER_ARTISTS = "DELETE FROM user_artists WHERE fetch_id = ANY(%s)"
 _SAVE_USER_ARTISTS = """
@@ -230,9 +244,10 @@ class PostgresSink:
     def _load_friendships(self, cursor: psycopg.Cursor, pages: Mapping[int, FriendsPage]) -> None:
         if not pages:
             return
-        cursor.execute(_REPLACE_FRIENDSHIPS, [list(pages)])
         _copy_binary(cursor, "stage_friendships", (self._friends_row(fetch, page) for fetch, page in pages.items()))
-        cursor.execute(_SAVE_FRIENDSHIPS)
+        if changed := _changed(cursor, pages, _UNCHANGED_FRIENDSHIPS):
+            cursor.execute(_REPLACE_FRIENDSHIPS, [changed])
+            cursor.execute(_SAVE_FRIENDSHIPS)
 
     def _friends_row(self, fetch: int, page: FriendsPage) -> bytes:
         friends = self._users.of(user_key(friend.name) for friend in page.friends)
@@ -242,9 +257,10 @@ class PostgresSink:
         if not pages:
             return
         self._catalogue.know_artists(cursor, (name for page in pages.values() for name in page.names))
-        cursor.execute(_REPLACE_USER_ARTISTS, [list(pages)])
         _copy_binary(cursor, "stage_charts", (self._chart_row(fetch, page) for fetch, page in pages.items()))
-        cursor.execute(_SAVE_USER_ARTISTS)
+        if changed := _changed(cursor, pages, _UNCHANGED_USER_ARTISTS):
+            cursor.execute(_REPLACE_USER_ARTISTS, [changed])
+            cursor.execute(_SAVE_USER_ARTISTS)
 
     def _chart_row(self, fetch: int, page: TopArtistsPage) -> bytes:
         columns = (self._catalogue.artists.of(page.names), page.ranks, page.playcounts)
@@ -270,6 +286,13 @@ class PostgresSink:
 def _page(page: Page) -> int:
     """The page under which an answer is recorded: a mark stands beside the pages of its list, not in their place."""
     return 0 if isinstance(page, UserMark) else page.page
+
+
+def _changed(cursor: psycopg.Cursor, fetches: Iterable[int], unchanged: str) -> list[int]:
+    """Those of *fetches* whose rows are others than before, or new; the rest is taken out of the staging table."""
+    cursor.execute(unchanged)
+    same = {fetch for (fetch,) in cursor.fetchall()}
+    return [fetch for fetch in fetches if fetch not in same]
 
 
 def _profiles(page: Page) -> Sequence[Profile]:

@@ -443,3 +443,22 @@ def finish_run(
         "UPDATE runs SET finished_at = %s, finish_reason = %s, exit_code = %s, stats = %s WHERE id = %s",
         [finished_at, reason, exit_code, json.dumps(stats), run_id],
     )
+
+
+def restore_runs(connection: psycopg.Connection, records: Sequence[Mapping[str, object]]) -> None:
+    """Write down the runs that ``state/runs/`` records, where they are missing."""
+    connection.cursor().executemany(
+        """
+        INSERT INTO runs
+            (id, spider, arguments, started_at, members_before, finished_at, finish_reason, exit_code, stats)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING
+        """,
+        [
+            (
+                record["run_id"], record["spider"], json.dumps(record["arguments"]), record["started_at"],
+                record["members_before"], record.get("finished_at"), record.get("finish_reason"),
+                record.get("exit_code"), json.dumps(record["stats"]) if "stats" in record else None,
+            )
+            for record in records
+        ],
+    )  # fmt: skip

@@ -21,7 +21,7 @@ from lastfm_crawl.warehouse.database import Warehouse
 from lastfm_crawl.warehouse.postgres import PostgresSink
 
 NOW = 1_700_000_000.0
-STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z")
 
 
 class Asking(Spider):

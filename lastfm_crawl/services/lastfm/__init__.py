@@ -23,6 +23,7 @@ from lastfm_crawl.services.lastfm.calls import (
 from lastfm_crawl.services.lastfm.errors import ERRORS, Action, Problem, Rule, rule_for
 from lastfm_crawl.services.lastfm.reading import (
     CHART_LIST_TTL,
+    METHODS,
     NEGATIVE_TTL,
     PROFILE_TTL,
     list_is_complete,
@@ -38,6 +39,7 @@ __all__ = [
     "ERRORS",
     "FRIENDS_LIMIT",
     "MAX_LIMIT",
+    "METHODS",
     "NEGATIVE_TTL",
     "PERIODS",
     "PROFILE_TTL",

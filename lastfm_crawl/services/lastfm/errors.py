@@ -77,6 +77,12 @@ class Problem:
     kind: str
     message: str
 
+    @property
+    def lasting(self) -> bool:
+        """Whether an answer that was stored as this one is a result; any other should not have been stored."""
+        action, status = self.rule
+        return action is Action.CONFIRM or (action is Action.RECORD and status != "error")
+
 
 def rule_for(code: int | None, status: int, message: str) -> Rule:
     """What an error means, judged by the body's code first and by the HTTP status after that."""

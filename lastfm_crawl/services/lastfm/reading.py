@@ -252,6 +252,8 @@ _READERS: dict[str, Callable[[Call, Answer], Page | None]] = {
     "user.getRecentTracks": _read_recent_tracks,
     "user.getWeeklyChartList": _read_weekly_chart_list,
 }
+#: The methods whose answers can be read.
+METHODS = frozenset(_READERS)
 #: An answer without rows, for the lists that may say "no such page" instead.
 _EMPTY: dict[str, Answer] = {
     "user.getFriends": Answer(friends=Friends()),
