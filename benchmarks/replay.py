@@ -3,7 +3,7 @@
     python -m benchmarks.replay [--answers 5000] [--rows 200] [--rounds 3] [--workers 2]
 
 All load the same rows on the same server, in turns, in one run; medians. ``replay`` and ``again`` are ``scrapy
-replay top_artists`` into an empty warehouse and once more; ``upsert`` is psycopg alone, which has the rows in memory:
+replay recent_tracks`` into an empty warehouse and once more; ``upsert`` is psycopg alone, which has the rows in memory:
 COPY into a TEMP table, INSERT … SELECT … ON CONFLICT, 100,000 rows a transaction; ``crawl`` is ``scrapy crawl`` over
 the warm cache (HTTPCACHE_IGNORE_MISSING); ``copy`` is COPY of a file into a bare table. The time is that from the
 spider's opening to its end. Memory is the proportional share (PSS) of all processes of the command, without the server.
@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import re
 import statistics
 import subprocess
@@ -26,15 +27,15 @@ import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
 
 import psutil  # type: ignore[import-untyped]
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from benchmarks.standin import USER, _top_artists
+from benchmarks.standin import USER
 from lastfm_crawl.httpcache.envelope import Envelope, encode
 from lastfm_crawl.httpcache.folder import FolderStorage
-from lastfm_crawl.items import TopArtistsPage
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.spiders.stored import Reader
 from lastfm_crawl.warehouse.embedded import EmbeddedPostgres
@@ -48,7 +49,12 @@ ROOT = Path(__file__).parent.parent
 STARTED = 1_700_000_000.0
 ROWS_A_TRANSACTION = 100_000
 
-Row = tuple[str, str, int, int]
+#: The window that every listener's page is of.
+SINCE, UNTIL = 1_690_000_000, 1_700_000_000
+CATALOGUE = 200_000
+COLUMNS = "u text, uts integer, artist text, track text, album text"
+
+Row = tuple[str, int, str, str, str]
 
 
 class Run(NamedTuple):
@@ -62,33 +68,58 @@ def names(answers: int) -> list[str]:
     return [f"u{number}" for number in range(answers)]
 
 
+def _pages(rows: int) -> list[list[tuple[str, str, str, int]]]:
+    """Artist, album, track and time of the plays of 64 listeners with tastes in common: newest first."""
+    rng = random.Random(1)
+    found = []
+    for _ in range(64):
+        numbers = [int(CATALOGUE * rng.random() ** 3) for _ in range(rows)]
+        found.append([
+            (f"Artist Number {n % 9973}", f"An Album of {n % 9973}, {n % 7}", f"Track Number {n}", UNTIL - 240 * place)
+            for place, n in enumerate(numbers, 1)
+        ])  # fmt: skip
+    return found
+
+
+def _body(plays: list[tuple[str, str, str, int]], user: str) -> bytes:
+    image = [{"size": size, "#text": f"https://lastfm.freetls.fastly.net/i/u/{size}.png"} for size in "m"]
+    rows = [
+        {"artist": {"mbid": "a74b1b7f-71a5-4011-9441-d0b5e4122711", "#text": artist}, "streamable": "0",
+         "image": image, "mbid": "", "album": {"mbid": "", "#text": album}, "name": track,
+         "url": f"https://www.last.fm/music/{quote(artist)}/_/{quote(track)}",
+         "date": {"uts": str(uts), "#text": "14 Nov 2023, 22:13"}}
+        for artist, album, track, uts in plays
+    ]  # fmt: skip
+    attr = {"user": user, "totalPages": "1", "page": "1", "perPage": "1000", "total": str(len(rows))}
+    return json.dumps({"recenttracks": {"track": rows, "@attr": attr}}, separators=(",", ":")).encode()
+
+
 def fill(folder: Path, answers: int, rows: int) -> tuple[list[Row], int]:
-    """A store with one page for each user; the rows in it, and the size of a page."""
+    """A store with one page of plays for each user; the rows in it, and the size of a page."""
     store = FolderStorage(folder)
-    pages = [_top_artists(variant, rows) for variant in range(64)]
+    pages = _pages(rows)
+    bodies = [_body(plays, USER) for plays in pages]
     mark = json.dumps(USER).encode()[1:-1]
     found: list[Row] = []
     for number, name in enumerate(names(answers)):
-        call = lastfm.get_top_artists(name, limit=rows)
-        body = pages[number % 64].replace(mark, name.encode())
+        call = lastfm.get_recent_tracks(name, from_=SINCE, to=UNTIL)
         envelope = Envelope(
             method=call.method, params=call.all_params, url=call.url("https://ws.audioscrobbler.com/2.0/"),
             asked_at=STARTED, status=200, headers={"Content-Type": "application/json"}, answered_at=STARTED + number,
-            body=body,
+            body=bodies[number % 64].replace(mark, name.encode()),
         )  # fmt: skip
         path = folder / call.store_key
         path.parent.mkdir(parents=True)
         path.write_bytes(encode(envelope))
-        page = lastfm.read(call, 200, body)
-        assert isinstance(page, TopArtistsPage)
-        found += [(name, artist, rank, playcount) for rank, artist, playcount in page.rows()]
+        found += [(name, uts, artist, track, album) for artist, album, track, uts in pages[number % 64]]
     record = {
-        "run_id": "20231114T221320Z-000000", "spider": "top_artists", "started_at": "2023-11-14T22:13:20Z",
-        "arguments": {"users": ",".join(names(answers)), "limit": str(rows)}, "members_before": 0,
+        "run_id": "20231114T221320Z-000000", "spider": "recent_tracks", "started_at": "2023-11-14T22:13:20Z",
+        "arguments": {"users": ",".join(names(answers)), "since": str(SINCE), "until": str(UNTIL)},
+        "members_before": 0,
     }  # fmt: skip
     store.write(f"state/runs/{record['run_id']}.json", json.dumps(record).encode())
     (folder / "users.txt").write_text("\n".join(names(answers)))
-    return found, len(pages[0])
+    return found, len(bodies[0])
 
 
 def command(words: list[str], store: Path, database: str) -> Run:
@@ -126,8 +157,8 @@ def _watched(process: subprocess.Popen[bytes]) -> float:
 def upsert(rows: list[Row], database: str) -> Run:
     """COPY into TEMP, INSERT … ON CONFLICT: nothing else."""
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("CREATE TABLE bare (u text, a text, rank integer, playcount integer, PRIMARY KEY (u, a))")
-        connection.execute("CREATE TEMP TABLE stage (u text, a text, rank integer, playcount integer)")
+        connection.execute(f"CREATE TABLE bare ({COLUMNS}, PRIMARY KEY (u, uts, artist, track))")
+        connection.execute(f"CREATE TEMP TABLE stage ({COLUMNS})")
         start = time.perf_counter()
         for first in range(0, len(rows), ROWS_A_TRANSACTION):
             with connection.transaction():
@@ -142,7 +173,7 @@ def upsert(rows: list[Row], database: str) -> Run:
 def bare_copy(file: Path, database: str) -> Run:
     """COPY of a file into a table without an index: the limit."""
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("CREATE TABLE heap (u text, a text, rank integer, playcount integer)")
+        connection.execute(f"CREATE TABLE heap ({COLUMNS})")
         start = time.perf_counter()
         with file.open("rb") as source, connection.cursor().copy("COPY heap FROM STDIN") as copy:
             while block := source.read(1 << 18):
@@ -206,8 +237,9 @@ def main() -> None:
         store, file = Path(folder, "store"), Path(folder, "rows.tsv")
         rows, size = fill(store, options.answers, options.rows)
         file.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
-        crawl = ["crawl", "top_artists", "-a", f"users=@{store / 'users.txt'}", "-a", f"limit={options.rows}"]
-        replay = ["replay", "top_artists"]
+        window = ["-a", f"since={SINCE}", "-a", f"until={UNTIL}"]
+        crawl = ["crawl", "recent_tracks", "-a", f"users=@{store / 'users.txt'}", *window]
+        replay = ["replay", "recent_tracks"]
         server = EmbeddedPostgres(Path(folder, "pg"))
         databases = _databases(server.start())
         rounds: list[dict[str, Run]] = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import subprocess
 import time
+from collections import Counter
 
 import pytest
 from test_crawl import succeed
@@ -154,6 +156,42 @@ class TestEquality:
             words = project.words(spider, {"HTTPCACHE_IGNORE_MISSING": 1}, **arguments)
             succeed(project.run(*words, env=env))
         assert views(project) == before
+
+    def test_histories_with_what_was_deleted_and_edited(self, project):
+        world = demo_world(30)
+        name = "jester71"
+        history = world.history(name)
+        with serve(world) as sandbox:
+            project.url = sandbox.url
+            succeed(project.crawl("friends", seeds="RJ"))
+            succeed(project.crawl("top_tracks", users=f"{name},RJ"))
+            succeed(project.crawl("recent_tracks", users=name))
+            years = Counter(time.gmtime(play.uts).tm_year for play in history)
+            year, _ = years.most_common(1)[0]
+            played = [play for play in history if time.gmtime(play.uts).tm_year == year]
+            history.delete(*played[10:14])
+            history.add(dataclasses.replace(played[20], track="Edited"))
+            succeed(project.crawl("recent_tracks", users=name, year=year, refresh=1))
+            # Another window over the same time: its answers stand beside the older ones, and count more.
+            history.delete(played[40])
+            day = time.strftime("%Y-%m-%d", time.gmtime(played[40].uts))
+            succeed(project.crawl("recent_tracks", users=name, since=day, refresh=1))
+            succeed(project.crawl("loved_tracks", users=name))
+        assert views(project)["lastfm_scrobbles"]
+        assert {row[-1] for row in views(project)["lastfm_history_audit"]} == {True}
+        assert_rebuilt(project)
+
+    def test_from_packs(self, project, crawled):
+        assert project.run("store", "pack").returncode == 0
+        before = views(project)
+        for key in list(crawled.keys("requests/")):
+            crawled.delete(key)
+        drop(project)
+        replay(project, "all", "--from", "packs")
+        assert views(project) == before
+        segment = next(key for key in crawled.keys("packs/user.getTopArtists/") if key.endswith(".zst"))
+        crawled.write(segment, crawled.get(segment)[:100])
+        assert "cannot be read" in replay(project, "all", "--from", "packs", code=1).stderr
 
 
 class TestParts:

@@ -79,7 +79,7 @@ class LastfmSpider(Spider):
             meta["store_max_age"] = self.args["max_age"]
         # Never filtered: what was asked in an earlier run and lost there must be asked again.
         url = call.url(self.settings["LASTFM_API_URL"])
-        return Request(url, callback, errback=self.lost, meta=meta, dont_filter=True, **options)
+        return Request(url, callback, **{"errback": self.lost, "meta": meta, "dont_filter": True, **options})
 
     def lost(self, failure: Failure) -> Any:
         """A request that brought no answer. What was not given up (and counted) on purpose is a fault: count it, too.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lastfm_crawl.items import RecentTracksPage, user_key
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.spiders.arguments import Argument, ArgumentError, day, switch, year
-from lastfm_crawl.spiders.base import UserListSpider
+from lastfm_crawl.spiders.base import LastfmSpider, UserListSpider
 from lastfm_crawl.spiders.walk import SIZES, Known, Part, Walk, Window, plan, year_start
 from lastfm_crawl.stop import PageLostError, PageTooLargeError
 from lastfm_crawl.warehouse import queries
@@ -80,7 +80,11 @@ class RecentTracksSpider(UserListSpider):
         """The list of weeks, for the record, once a day: it is the same for every user."""
         method = lastfm.get_weekly_chart_list(user).method
         if not await self.warehouse.run(queries.users_fetched, method, self.started - lastfm.CHART_LIST_TTL):
-            yield self.ask(lastfm.get_weekly_chart_list(user), self.parse_weeks)
+            yield self.ask(lastfm.get_weekly_chart_list(user), self.parse_weeks, errback=self.weeks_lost)
+
+    def weeks_lost(self, failure: Failure) -> None:
+        """Without the list of weeks nothing is missing but the record of it."""
+        LastfmSpider.lost(self, failure)
 
     async def parse_weeks(self, response: Response) -> AsyncIterator[Any]:
         """The list of weeks."""

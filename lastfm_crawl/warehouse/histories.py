@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 STAGING = """
 CREATE TEMP TABLE IF NOT EXISTS stage_scrobbles (
-    user_id integer, seen_at timestamptz, uts integer[], tracks integer[], recordings integer[]
-    ) ON COMMIT DELETE ROWS;
+    fetch_id integer, user_id integer, seen_at timestamptz, first integer, last integer,
+    uts integer[], tracks integer[], recordings integer[]) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_named (fetch_id integer, tracks integer[]) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS stage_tracks (
     fetch_id integer, tracks integer[], recordings integer[], ranks integer[], playcounts integer[]
@@ -32,12 +32,24 @@ CREATE TEMP TABLE IF NOT EXISTS stage_loved (
     fetch_id integer, tracks integer[], recordings integer[], loved_at integer[]) ON COMMIT DELETE ROWS;
 """
 
-_SAVE_SCROBBLES = """
+# Answers about times of which there are scrobbles. Nobody else can add some: the user is locked.
+_NOT_NEW = """
+SELECT s.fetch_id FROM stage_scrobbles s
+WHERE EXISTS (SELECT FROM scrobbles o WHERE o.user_id = s.user_id
+              AND o.at >= to_timestamp(s.first) AND o.at <= to_timestamp(s.last))
+"""
+_SCROBBLES = """
 INSERT INTO scrobbles (user_id, at, track_id, recording_id, seen_at)
 SELECT DISTINCT ON (s.user_id, p.uts, p.track_id)
        s.user_id, to_timestamp(p.uts), p.track_id, p.recording_id, s.seen_at
 FROM stage_scrobbles s, unnest(s.uts, s.tracks, s.recordings) AS p (uts, track_id, recording_id)
+WHERE (s.fetch_id = ANY(%s)) IS {}
 ORDER BY s.user_id, p.uts, p.track_id, s.seen_at DESC, p.recording_id
+"""
+# Without a look at what is there: half the time.
+_ADD_SCROBBLES = _SCROBBLES.format("FALSE")
+_MERGE_SCROBBLES = f"""
+{_SCROBBLES.format("TRUE")}
 ON CONFLICT (user_id, at, track_id) DO UPDATE
 SET recording_id = excluded.recording_id, seen_at = excluded.seen_at
 WHERE scrobbles.seen_at < excluded.seen_at
@@ -110,15 +122,22 @@ def _load_plays(
     owners = {fetch: users[user_key(page.user)] for fetch, page in pages.items()}
     rows = (
         binary.row(
+            binary.int4(fetch),
             binary.int4(owners[fetch]),
             binary.timestamp(page.fetched_at),
+            binary.int4(min(page.uts)),
+            binary.int4(max(page.uts)),
             binary.int4_array(page.uts),
             *map(binary.int4_array, ids[fetch]),
         )
         for fetch, page in pages.items()
+        if page.uts
     )
     _copy(cursor, "stage_scrobbles", rows)
-    cursor.execute(_SAVE_SCROBBLES)
+    not_new = [fetch for (fetch,) in cursor.execute(_NOT_NEW)]
+    cursor.execute(_ADD_SCROBBLES, [not_new])
+    if not_new:
+        cursor.execute(_MERGE_SCROBBLES, [not_new])
     cursor.execute(_REMOVE_GONE, [list(set(owners.values()))])
     return cursor.rowcount
 

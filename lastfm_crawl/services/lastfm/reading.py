@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lastfm_crawl.items import (
     FIRST_SCROBBLE,
@@ -54,7 +54,6 @@ NEGATIVE_TTL = 30 * DAY
 CHART_LIST_TTL = DAY
 
 _NOT_PLAYING = (None, "", "false", "0", False)
-_NAMELESS = Named()
 
 
 def _text(value: str | None) -> str | None:
@@ -192,6 +191,10 @@ def _read_recent_tracks(call: Call, answer: Answer) -> RecentTracksPage | None:
 def _scrobbles(rows: list[Play], first: int, end: int) -> tuple[list[int], list[Play], dict[str, int]]:
     """The scrobbles with *first* <= time < *end*: their times, their rows, and how many rows are none, by reason."""
     earliest = max(first, FIRST_SCROBBLE)
+    # Nearly every answer holds scrobbles and nothing else: a look at all of it at once tells.
+    dates = [row.date.uts if isinstance(row.date, Date) else 0 for row in rows]
+    if all(row.attr is None for row in rows) and all(uts is not None and earliest <= uts < end for uts in dates):
+        return cast("list[int]", dates), rows, {}
     times: list[int] = []
     plays: list[Play] = []
     skipped: Counter[str] = Counter()
@@ -216,11 +219,10 @@ def _time(row: Play) -> int:
 
 def _names(entities: Sequence[Named | str | None]) -> tuple[list[str], list[str]]:
     """The names and MusicBrainz ids of artists or albums, "" for those that have none."""
-    named = [
-        entity if isinstance(entity, Named) else Named(entity) if isinstance(entity, str) else _NAMELESS
-        for entity in entities
-    ]
-    return [entity.text or entity.name or "" for entity in named], [entity.mbid or "" for entity in named]
+    try:  # objects, nearly always
+        return [e.text or e.name or "" for e in entities], [e.mbid or "" for e in entities]  # type: ignore[union-attr]
+    except AttributeError:
+        return _names([e if isinstance(e, Named) else Named(e or None) for e in entities])
 
 
 def _read_weekly_chart_list(call: Call, answer: Answer) -> WeeklyChartListPage | None:
