@@ -253,11 +253,13 @@ def main() -> None:
             }
             print(f"round {number + 1}: {json.dumps({k: round(len(rows) / v.seconds) for k, v in rounds[-1].items()})}")
         server.remove()
+        count = len(rows)
+        rows.clear()  # so many objects would keep the collector busy while answers are read
         local = asyncio.run(reading(partial(FolderStorage, store), store, options.workers))
         far = asyncio.run(reading(partial(_far, store), store, options.workers))
-    print(f"\n{options.answers} answers of {size / 1024:.0f} KB, {len(rows)} rows, median of {options.rounds}\n")
+    print(f"\n{options.answers} answers of {size / 1024:.0f} KB, {count} rows, median of {options.rounds}\n")
     print(f"{'':10}{'rows/s':>10}{'replay/this':>13}{'peak MB':>9}")
-    rates = {name: len(rows) / statistics.median(r[name].seconds for r in rounds) for name in rounds[0]}
+    rates = {name: count / statistics.median(r[name].seconds for r in rounds) for name in rounds[0]}
     for name, rate in rates.items():
         memory = max(r[name].megabytes for r in rounds)
         print(f"{name:10}{rate:10.0f}{rates['replay'] / rate:13.2f}{memory:9.0f}")

@@ -113,9 +113,7 @@ def _good_tracks(page: TopTracksPage | LovedTracksPage | RecentTracksPage) -> Pa
 def _are_texts(column: Sequence[str], *, may_be_empty: bool = False) -> bool:
     """Whether every text of *column* can be stored: passes in C, since this is so for nearly every page."""
     return not column or (
-        (may_be_empty or "" not in column)
-        and len(max(column, key=len)) <= MAX_NAME // 4
-        and "\0" not in "".join(column)
+        (may_be_empty or "" not in column) and max(map(len, column)) <= MAX_NAME // 4 and "\0" not in "".join(column)
     )
 
 

@@ -53,6 +53,7 @@ _MERGE_SCROBBLES = f"""
 ON CONFLICT (user_id, at, track_id) DO UPDATE
 SET recording_id = excluded.recording_id, seen_at = excluded.seen_at
 WHERE scrobbles.seen_at < excluded.seen_at
+   OR (scrobbles.seen_at = excluded.seen_at AND scrobbles.recording_id <> excluded.recording_id)  -- read anew
 """
 _REMOVE_GONE = """
 DELETE FROM scrobbles s USING history_windows w
