@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -180,11 +181,18 @@ class TestKeepingCurrent:
             succeed(project.crawl("recent_tracks", users="ann"))
             gone = [history[700], history[900]]
             history.delete(*gone)
-            history.add(play(year_start(year) + 5, "edited"))
+            edited = history[800]
+            history.delete(edited)
+            history.add(
+                play(year_start(year) + 5, "late"), dataclasses.replace(edited, album="An Album"),
+                dataclasses.replace(history[900], track="Another Name"),
+            )  # fmt: skip
+            history.delete(history[902])
             succeed(project.crawl("recent_tracks", users="ann"))
             assert len(stored(project, "ann")) == 1500
             result = succeed(project.crawl("recent_tracks", users="ann", year=year, refresh=1))
-            assert "'lastfm_crawl/scrobbles_gone': 2" in result.stderr
+            assert "'lastfm_crawl/scrobbles_gone': 3" in result.stderr
+            assert "'lastfm_crawl/scrobbles_edited': 1" in result.stderr
             assert one_of_each(stored(project, "ann")) == one_of_each(expected(history))
             archived = list((project.data / "store" / "archive" / "user.getRecentTracks" / "ann").rglob("*.json.gz"))
             assert len(archived) == 2

@@ -137,8 +137,9 @@ class LoadPipeline:
                 why = (str(exc).splitlines() or [type(exc).__name__])[0]
                 logger.error("%r was refused by the warehouse: %s", batch[0], why)  # noqa: TRY400
         else:
-            if gone := lane.sink.committed():
-                self._crawler.stats.inc_value("lastfm_crawl/scrobbles_gone", gone)
+            for what, count in lane.sink.committed()._asdict().items():
+                if count:
+                    self._crawler.stats.inc_value(f"lastfm_crawl/scrobbles_{what}", count)
             self._crawler.stats.inc_value("lastfm_crawl/pages_loaded", sum(isinstance(i, Page) for i in batch))
             for page in (item for item in batch if isinstance(item, Page)):
                 for why, count in page.skipped.items():

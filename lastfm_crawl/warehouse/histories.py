@@ -34,9 +34,15 @@ CREATE TEMP TABLE IF NOT EXISTS stage_loved (
 
 # Answers about times of which there are scrobbles. Nobody else can add some: the user is locked.
 _NOT_NEW = """
-SELECT s.fetch_id FROM stage_scrobbles s
-WHERE EXISTS (SELECT FROM scrobbles o WHERE o.user_id = s.user_id
-              AND o.at >= to_timestamp(s.first) AND o.at <= to_timestamp(s.last))
+SELECT s.fetch_id, bool_or(o.seen_at < s.seen_at) FROM stage_scrobbles s
+JOIN scrobbles o ON o.user_id = s.user_id AND o.at >= to_timestamp(s.first) AND o.at <= to_timestamp(s.last)
+GROUP BY s.fetch_id
+"""
+_COUNT_EDITED = """
+SELECT count(*)
+FROM stage_scrobbles s, unnest(s.uts, s.tracks, s.recordings) AS p (uts, track_id, recording_id), scrobbles o
+WHERE s.fetch_id = ANY(%s) AND o.user_id = s.user_id AND o.at = to_timestamp(p.uts) AND o.track_id = p.track_id
+  AND o.seen_at < s.seen_at AND o.recording_id <> p.recording_id
 """
 _SCROBBLES = """
 INSERT INTO scrobbles (user_id, at, track_id, recording_id, seen_at)
@@ -83,8 +89,8 @@ ORDER BY s.fetch_id, t.track_id, t.loved_at DESC
 
 def load_histories(
     cursor: psycopg.Cursor[Any], catalogue: Catalogue, pages: Mapping[int, Page], users: Ids[str, int]
-) -> int:
-    """Load the rows of *pages*, by the ids of their fetches; how many stored plays Last.fm does not name any more.
+) -> Changes:
+    """Load the rows of *pages*, by the ids of their fetches, and count what users changed since the last look.
 
     *users* knows every user of the pages. Raises psycopg.Error.
     """
@@ -92,7 +98,7 @@ def load_histories(
     tops = {fetch: page for fetch, page in pages.items() if isinstance(page, TopTracksPage)}
     loved = {fetch: page for fetch, page in pages.items() if isinstance(page, LovedTracksPage)}
     if not plays and not tops and not loved:
-        return 0
+        return Changes()
     cursor.execute(STAGING)
     names = {fetch: recording_names(page) for fetch, page in (plays | tops | loved).items()}
     catalogue.know_recordings(cursor, chain.from_iterable(names.values()))
@@ -109,7 +115,14 @@ def load_histories(
         cursor.execute(_REPLACE_LOVED, [list(loved)])
         _copy(cursor, "stage_loved", (_row(f, *ids[f], [at or 0 for at in p.loved_at]) for f, p in loved.items()))
         cursor.execute(_SAVE_LOVED)
-    return _load_plays(cursor, plays, ids, users) if plays else 0
+    return _load_plays(cursor, plays, ids, users) if plays else Changes()
+
+
+class Changes(NamedTuple):
+    """Stored plays that users have changed: *gone* are not named any more, *edited* are, with other names or ids."""
+
+    gone: int = 0
+    edited: int = 0
 
 
 class _Ids(NamedTuple):
@@ -119,7 +132,7 @@ class _Ids(NamedTuple):
 
 def _load_plays(
     cursor: psycopg.Cursor[Any], pages: Mapping[int, RecentTracksPage], ids: Mapping[int, _Ids], users: Ids[str, int]
-) -> int:
+) -> Changes:
     owners = {fetch: users[user_key(page.user)] for fetch, page in pages.items()}
     rows = (
         binary.row(
@@ -135,12 +148,15 @@ def _load_plays(
         if page.uts
     )
     _copy(cursor, "stage_scrobbles", rows)
-    not_new = [fetch for (fetch,) in cursor.execute(_NOT_NEW)]
-    cursor.execute(_ADD_SCROBBLES, [not_new])
-    if not_new:
-        cursor.execute(_MERGE_SCROBBLES, [not_new])
+    older = dict(cursor.execute(_NOT_NEW).fetchall())
+    edited = None
+    if any(older.values()):
+        edited = cursor.execute(_COUNT_EDITED, [[fetch for fetch, is_older in older.items() if is_older]]).fetchone()
+    cursor.execute(_ADD_SCROBBLES, [list(older)])
+    if older:
+        cursor.execute(_MERGE_SCROBBLES, [list(older)])
     cursor.execute(_REMOVE_GONE, [list(set(owners.values()))])
-    return cursor.rowcount
+    return Changes(cursor.rowcount, edited[0] if edited else 0)
 
 
 def recording_names(page: RecentTracksPage | TopTracksPage | LovedTracksPage) -> list[RecordingName]:

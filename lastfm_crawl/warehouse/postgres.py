@@ -22,7 +22,7 @@ from lastfm_crawl.items import (
     user_key,
 )
 from lastfm_crawl.warehouse import binary
-from lastfm_crawl.warehouse.histories import load_histories
+from lastfm_crawl.warehouse.histories import Changes, load_histories
 from lastfm_crawl.warehouse.names import STAGING as _STAGING_NAMES
 from lastfm_crawl.warehouse.names import Catalogue, Ids
 
@@ -155,7 +155,7 @@ class PostgresSink:
     def __init__(self) -> None:
         self._users: Ids[str, int] = Ids()
         self._catalogue = Catalogue.empty()
-        self._gone = 0
+        self._changes = Changes()
 
     def load(self, connection: psycopg.Connection, items: Sequence[Page | Admissions]) -> None:
         """Write *items*, in the transaction that *connection* is in. Raises psycopg.Error."""
@@ -169,16 +169,16 @@ class PostgresSink:
             loaded = self._load_fetches(cursor, self._newest(pages))
             self._load_friendships(cursor, {i: p for i, p in loaded.items() if isinstance(p, FriendsPage)})
             self._load_user_artists(cursor, {i: p for i, p in loaded.items() if isinstance(p, TopArtistsPage)})
-            self._gone = load_histories(cursor, self._catalogue, loaded, self._users)
+            self._changes = load_histories(cursor, self._catalogue, loaded, self._users)
             if pages:
                 cursor.execute(_SAVE_STATUS)
             self._load_members(cursor, [member for admission in admissions for member in admission.members])
 
-    def committed(self) -> int:
-        """The transaction of the last :meth:`load` is committed; how many plays it removed that are no more."""
+    def committed(self) -> Changes:
+        """The transaction of the last :meth:`load` is committed; what it found that users had changed."""
         self._users.commit()
         self._catalogue.commit()
-        return self._gone
+        return self._changes
 
     @staticmethod
     def _newest(pages: Iterable[Page]) -> list[Page]:

@@ -46,7 +46,7 @@ def load(connection, *batches):
     for batch in batches:
         sink.load(connection, batch)
         connection.commit()
-        gone += sink.committed()
+        gone += sink.committed().gone
     return gone
 
 
@@ -115,6 +115,26 @@ def test_tracks_of_a_user(database):
     ((*_, name, count, first, last, loved, syncs),) = database.execute("SELECT * FROM lastfm_user_tracks").fetchall()
     assert (name, count, loved, syncs) == ("t", 3, True, 3)
     assert (first.timestamp(), last.timestamp()) == (T0, T0 + 120)
+
+
+def test_what_the_user_edited_is_counted(database):
+    sink, page = PostgresSink(), plays([T0, T0 + 60, T0 + 120], 1.0)
+    for at, albums, edited in (
+        (1.0, ["LP"] * 3, 0),
+        (1.0, ["LP"] * 3, 0),
+        (2.0, ["LP", "EP", "LP"], 1),
+        (3.0, ["EP"] * 3, 2),
+    ):
+        sink.load(database, [replace(page, albums=albums, fetched_at=at)])
+        database.commit()
+        assert sink.committed() == (0, edited)
+    assert {album for (album,) in stored(database, "album_name")} == {"EP"}
+
+
+def test_an_answer_that_is_read_anew_is_stored_anew(database):
+    page = plays([T0], 1.0)
+    load(database, [page], [replace(page, albums=["Read Better"])])
+    assert stored(database, "album_name") == [("Read Better",)]
 
 
 def test_what_an_incomplete_window_does_not_name_stays(database):
