@@ -239,6 +239,19 @@ class TestKeepingCurrent:
         assert one_of_each(stored(project, "ann")) == one_of_each(expected(history))
         assert again < 33
 
+    def test_from_the_warm_cache_without_a_network(self, project):
+        year = datetime.now(UTC).year - 2
+        history = History([play(year_start(year) + i * 3600, f"t{i}") for i in range(1500)])
+        with serve(world_of(ann=history)) as sandbox:
+            project.url = sandbox.url
+            succeed(project.crawl("recent_tracks", users="ann"))
+            asked = len(sandbox.log)
+            project.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            result = project.crawl("recent_tracks", users="ann", settings={"HTTPCACHE_IGNORE_MISSING": 1})
+            assert len(sandbox.log) == asked
+        assert "Traceback" not in result.stderr
+        assert one_of_each(stored(project, "ann")) == one_of_each(expected(history)), "all but the open window"
+
     def test_a_private_history_is_marked_and_left_alone(self, project):
         world = World.of({"ann": []}, {}, scrobbles={"ann": listener(10)}, private=["ann"])
         with serve(world) as sandbox:

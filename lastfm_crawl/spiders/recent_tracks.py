@@ -142,7 +142,9 @@ class RecentTracksSpider(UserListSpider):
         too_large = isinstance(failure.value, PageTooLargeError)
         if not too_large:
             super().lost(failure)
-        if walk is None or not isinstance(failure.value, PageLostError | PageTooLargeError):
+        # Other ignored requests belong to a run that is ending, or to one without a network.
+        offline = self.settings.getbool("HTTPCACHE_IGNORE_MISSING")
+        if walk is None or not (isinstance(failure.value, PageLostError | PageTooLargeError) or offline):
             return
         parts = walk.split(part) if too_large else walk.give_up(part)
         for other in self._walks[user_key(call.user)]:
