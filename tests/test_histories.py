@@ -153,8 +153,21 @@ class TestChanges:
         with serve(world_of(ann=history)) as sandbox:
             project.url = sandbox.url
             sandbox.before_answer = lambda call: history.add(play(months_ago(1) + len(sandbox.log)))
-            succeed(project.crawl("recent_tracks", users="ann"))
+            result = project.crawl("recent_tracks", users="ann")
+            assert result.returncode == 1
+            assert "windows kept changing while they were read; run again" in result.stderr.splitlines()[-1]
             assert len(sandbox.log) < 60
+            sandbox.before_answer = None
+            succeed(project.crawl("recent_tracks", users="ann"))
+        assert project.query("SELECT bool_and(explained) FROM lastfm_history_audit") == [(True,)]
+        assert one_of_each(stored(project, "ann")) == one_of_each(expected(history, int(time.time())))
+
+    def test_it_is_told_as_it_is_before_the_next_run(self, project):
+        history = listener()
+        with serve(world_of(ann=history)) as sandbox:
+            project.url = sandbox.url
+            sandbox.before_answer = lambda call: history.add(play(months_ago(1) + len(sandbox.log)))
+            assert project.crawl("recent_tracks", users="ann").returncode == 1
         assert project.query("SELECT count(*) FROM lastfm_history_audit WHERE NOT explained")[0][0] >= 1
 
 

@@ -184,5 +184,11 @@ class RecentTracksSpider(UserListSpider):
         return requests
 
     def _finish(self, user: str) -> None:
-        if self._walks.pop(user_key(user), None) is not None:
-            self.done += 1
+        walks = self._walks.pop(user_key(user), None)
+        if walks is None:
+            return
+        self.done += 1
+        for walk in walks:
+            if walk.changed and not walk.lost:
+                self.crawler.stats.inc_value("lastfm_crawl/unsteady_windows")
+                self.logger.warning("%s: the history kept changing while %s was read", user, walk.window)

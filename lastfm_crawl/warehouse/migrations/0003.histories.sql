@@ -133,10 +133,15 @@ JOIN users u ON u.id = user_id
 JOIN tracks t ON t.id = track_id
 JOIN artists a ON a.id = t.artist_id;
 
--- What Last.fm counted in each window, what is stored of it, and whether the difference has its reasons.
+-- What Last.fm counted in each window, what is stored of it, and whether the difference has its reasons. Where another
+-- window covers the same time, what is stored is not of this one alone, and repetitions across pages cannot be told.
 CREATE VIEW lastfm_history_audit AS
 SELECT u.name AS username, w.window_from, w.window_to, w.total AS reported_total, s.stored, w.undated,
-       w.repeated + w.stored - s.stored AS duplicates,
+       w.repeated + CASE WHEN EXISTS (
+           SELECT FROM history_windows o
+           WHERE o.user_id = w.user_id AND (o.window_from, o.window_to) <> (w.window_from, w.window_to)
+             AND o.window_from < w.window_to AND o.window_to > w.window_from) THEN 0 ELSE w.stored - s.stored
+       END AS duplicates,
        w.complete AND w.total = w.stored + w.undated + w.before_2002 + w.repeated + w.other AS explained
 FROM history_windows w
 JOIN users u ON u.id = w.user_id
