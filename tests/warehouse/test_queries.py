@@ -332,13 +332,13 @@ def test_user_lists(db):
 def test_totals(db):
     some_progress(db)
     # "no member" and "stranger" are no members; their rows count.
-    assert queries.totals(db) == queries.Totals(users=5, friendships=3, artists=2, user_artists=4)
+    assert queries.totals(db) == queries.Totals(users=5, friendships=3, artists=2, user_artists=4, scrobbles=0)
 
 
 def test_an_empty_warehouse_has_nothing(db):
     assert queries.crawl_state(db) == queries.CrawlState([], 0, 0, 0, 0)
     assert queries.user_lists(db) == {"discovered_users": [], "processed_users": [], "users_to_process": []}
-    assert queries.totals(db) == queries.Totals(0, 0, 0, 0)
+    assert queries.totals(db) == queries.Totals(0, 0, 0, 0, 0)
     assert (queries.members(db), queries.seeds(db), queries.count_members(db)) == ([], [], 0)
 
 
