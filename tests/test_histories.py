@@ -83,7 +83,7 @@ class TestRealHistories:
         assert reported == len(real.history("listener_1")) + len(real.history("listener_2"))
         assert kept + undated <= reported
 
-    @pytest.mark.parametrize("size", [500, 250, 125])
+    @pytest.mark.parametrize("size", [*(pytest.param(n, marks=pytest.mark.slow) for n in (500, 125)), 250])
     def test_when_big_pages_always_fail(self, project, real, size):
         faults = Faults()
         faults.script("user.getRecentTracks", "listener_1", ["error_8_500"], times=None, limit_above=size)

@@ -75,7 +75,7 @@ def crawled(project):
 
 
 class TestEquality:
-    @pytest.mark.parametrize("max_users", [1, 7, 60, 1000])
+    @pytest.mark.parametrize("max_users", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 7, 1000)), 60])
     def test_after_a_cut_with_deleted_users(self, project, max_users):
         with serve(demo_world(120)) as sandbox:
             project.url = sandbox.url
@@ -115,7 +115,7 @@ class TestEquality:
         assert "not_found" in {row[8] for row in views(project)["lastfm_users"]}
         assert_rebuilt(project)
 
-    @pytest.mark.parametrize("again", [False, True])
+    @pytest.mark.parametrize("again", [pytest.param(False, marks=pytest.mark.slow), True])
     def test_after_interruptions(self, project, again):
         with serve(demo_world(200), Faults(latency=0.05)) as sandbox:
             project.url = sandbox.url
