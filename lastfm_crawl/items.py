@@ -45,27 +45,50 @@ class Profile(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """What every page has: whom and what was asked, where in the list it stands, what became of its rows.
+class Answered:
+    """What every answer has: what was asked, when it was answered, and what became of its rows.
 
-    ``params`` names the list (``limit=1000,period=overall``) without user and page; ``pages`` and ``total`` are
-    Last.fm's own figures for the whole list. ``skipped`` counts rows that are not stored, by reason. ``size`` is that
-    of the answer's body in bytes.
+    ``params`` names the question without whom it is about and without the page (``limit=1000,period=overall``).
+    ``skipped`` counts rows that are not stored, by reason. ``size`` is that of the answer's body in bytes.
+    """
+
+    method: str
+    params: str
+    received: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    fetched_at: float = 0.0
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup(Answered):
+    """An answer about music, whoever listens to it. ``subject`` is what was asked about: an id, or words.
+
+    ``status`` is ``ok`` or ``not_found``; an answer without rows to a search is ``ok``.
+    """
+
+    subject: str
+    status: str = "ok"
+
+    def __repr__(self) -> str:
+        """Short, as for pages."""
+        return f"<{type(self).__name__} {self.method} {self.subject!r} {self.status}, {self.received} rows>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Answered):
+    """What every page about a user has: whom it is about, and where in the list it stands.
+
+    ``pages`` and ``total`` are Last.fm's own figures for the whole list.
     """
 
     #: The fields that hold a value a row, for pages that hold their rows by columns.
     columns: ClassVar[tuple[str, ...]] = ()
 
-    method: str
     user: str
-    params: str
     page: int = 1
     pages: int = 1
     total: int = 0
-    received: int = 0
-    skipped: Mapping[str, int] = field(default_factory=dict)
-    fetched_at: float = 0.0
-    size: int = 0
 
     def keep(self, places: Sequence[int], skipped: Mapping[str, int]) -> Self:
         """A copy with the rows at *places* alone, which counts *skipped* besides what was skipped before."""

@@ -22,14 +22,16 @@ from scrapy.exceptions import (
 
 from lastfm_crawl.downloader.pace import StoppedWaitingError, pacer_of
 from lastfm_crawl.downloader.redact import redact, redact_bytes
-from lastfm_crawl.services import lastfm
-from lastfm_crawl.services.lastfm import Action, Problem
+from lastfm_crawl.services import service_of
+from lastfm_crawl.services.problems import Action, Problem, Rule
 from lastfm_crawl.stop import PageLostError, PageTooLargeError, stop_run, stopping
 
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
+
+    from lastfm_crawl.services.service import Call, Service
 
 logger = logging.getLogger(__name__)
 
@@ -67,30 +69,31 @@ class ErrorMiddleware:
 
     async def process_response(self, request: Request, response: Response) -> Request | Response:
         """The response when it holds a page or a problem to record; otherwise the request again, after a pause."""
-        call: lastfm.Call | None = request.meta.get("call")
+        call: Call | None = request.meta.get("call")
         if call is None:
             return response
+        service = _service(call)
         cached = "cached" in response.flags
         if not cached and (clean := redact_bytes(response.body)) is not response.body:
             response = response.replace(body=clean)
-        answer = lastfm.read(call, response.status, response.body)
+        answer = service.read(call, response.status, response.body)
         if isinstance(answer, Problem) and not self._is_result(request, answer, cached=cached):
             return await self._act(request, response, answer, cached=cached)
         if not cached:
             self._good(request, call)
         request.meta["answer"] = answer
-        request.meta["store_ttl"] = lastfm.time_to_live(call, answer)
+        request.meta["store_ttl"] = service.time_to_live(call, answer)
         return response
 
     async def process_exception(self, request: Request, exception: Exception) -> Request | None:
         """A download that failed is a transient problem of its own."""
-        call: lastfm.Call | None = request.meta.get("call")
+        call: Call | None = request.meta.get("call")
         if call is None or isinstance(exception, (IgnoreRequest, NotSupported)):
             return None
         if isinstance(exception, StoppedWaitingError):
             return request.replace(dont_filter=True)
         problem = Problem(
-            lastfm.Rule(Action.RETRY),
+            Rule(Action.RETRY),
             type(exception).__name__,
             redact(str(exception)) or type(exception).__name__,
         )
@@ -105,7 +108,7 @@ class ErrorMiddleware:
             return bool(request.meta.get("unconfirmed") == problem.rule.status)
         return problem.lasting
 
-    def _good(self, request: Request, call: lastfm.Call) -> None:
+    def _good(self, request: Request, call: Call) -> None:
         self._last_good = time.time()
         self._rate_limits = self._denials = 0
         self._pacer.host(_host(request)).good()
@@ -118,7 +121,7 @@ class ErrorMiddleware:
             return request.replace(dont_filter=True, meta={**request.meta, "store_refresh": True})
         action = problem.rule.action
         if action in {Action.STOP_KEY, Action.STOP_FAULT}:
-            raise self._stop("key_rejected" if action is Action.STOP_KEY else "program_fault", problem)
+            raise self._stop(request, "key_rejected" if action is Action.STOP_KEY else "program_fault", problem)
         if action is Action.SLOW_DOWN:
             return self._slow_down(request, response, problem)
         if action is Action.CONFIRM:
@@ -128,7 +131,7 @@ class ErrorMiddleware:
         if action is Action.DENIED:
             self._denials += 1
             if self._denials >= MAX_DENIALS:
-                raise self._stop("key_rejected", problem)
+                raise self._stop(request, "key_rejected", problem)
         if action in {Action.DENIED, Action.RECORD}:
             # Recorded on the user, but neither stored nor done: the next run asks again.
             request.meta.update(answer=problem, dont_cache=True)
@@ -145,7 +148,7 @@ class ErrorMiddleware:
         if pace.slow_down(time.monotonic(), request.meta.get("sent_at", 0.0), _retry_after(response)):
             self._rate_limits += 1
         if self._rate_limits >= MAX_RATE_LIMITS:
-            raise self._stop("rate_limited", problem)
+            raise self._stop(request, "rate_limited", problem)
         # Not an attempt: the page is as good as any other, and the pacer does the waiting.
         return _retry(request, attempts=request.meta.get("attempts", 0))
 
@@ -166,7 +169,7 @@ class ErrorMiddleware:
         stats.inc_value("lastfm_crawl/failed_answers")
         if attempts >= limit:
             if self._last_good is None or self._last_good < first:
-                raise self._stop("service_unreachable", problem)
+                raise self._stop(request, "service_unreachable", problem)
             self._count_loss(request, problem, f"was given up after {attempts} attempts")
             raise PageLostError(problem.message)
         ceiling = min(self._max_pause, self._first_pause * 2 ** (attempts - 1))
@@ -189,14 +192,16 @@ class ErrorMiddleware:
         self._crawler.stats.inc_value("lastfm_crawl/lost")
         logger.error("%s %s: %s", _what(request), what, problem.message)
 
-    def _stop(self, reason: str, problem: Problem) -> IgnoreRequest:
-        host = urlsplit(self._crawler.settings["LASTFM_API_URL"]).netloc
+    def _stop(self, request: Request, reason: str, problem: Problem) -> IgnoreRequest:
+        service = _service(request.meta["call"])
+        host = urlsplit(request.url).netloc
         messages = {
-            "key_rejected": f"Last.fm refuses the key ({problem.message}); check LASTFM_API_KEY, then run again",
-            "program_fault": f"Last.fm says that we asked wrongly ({problem.message}); please report this",
+            "key_rejected": f"{service.title} refuses the key ({problem.message}); check {service.credentials}, then"
+            " run again",
+            "program_fault": f"{service.title} says that we asked wrongly ({problem.message}); please report this",
             "rate_limited": f"{MAX_RATE_LIMITS} rate limits in a row ({problem.message}); run again later",
-            "service_unreachable": f"{host} does not answer ({problem.message}); check LASTFM_API_URL and the network,"
-            " then run again",
+            "service_unreachable": f"{host} does not answer ({problem.message}); check {service.url_setting} and the"
+            " network, then run again",
         }
         stop_run(self._crawler, reason, messages[reason])
         return IgnoreRequest(messages[reason])
@@ -213,9 +218,13 @@ def _host(request: Request) -> str:
 
 
 def _what(request: Request) -> str:
-    call: lastfm.Call = request.meta["call"]
-    page = f" page {call.page}" if call.page > 1 else ""
-    return f"{call.method} of {call.user}{page}"
+    return str(request.meta["call"])
+
+
+def _service(call: Call) -> Service:
+    service = service_of(call.method)
+    assert service is not None  # noqa: S101  (spiders ask what services offer)
+    return service
 
 
 def _retry_after(response: Response) -> float | None:

@@ -18,7 +18,7 @@ from scrapy import signals
 
 from lastfm_crawl.extensions.outcome import judge, requests_made
 from lastfm_crawl.httpcache import StoreError, open_store
-from lastfm_crawl.items import Page
+from lastfm_crawl.items import Answered
 from lastfm_crawl.warehouse import queries
 from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
 
@@ -81,7 +81,7 @@ class RunRecord:
 
     def item_scraped(self, item: Any) -> None:
         """Count the pages that went through the pipelines."""
-        if isinstance(item, Page):
+        if isinstance(item, Answered):
             self._crawler.stats.inc_value("lastfm_crawl/pages")
 
     def item_error(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scrapy.exceptions import CloseSpider
 
-from lastfm_crawl.items import Admissions, FriendsPage, Page, ProfilePage
+from lastfm_crawl.items import Admissions, Answered, FriendsPage, ProfilePage
 from lastfm_crawl.stop import stop_run
 from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
 from lastfm_crawl.warehouse.postgres import PostgresSink
@@ -32,7 +32,7 @@ class _Lane(NamedTuple):
     sink: PostgresSink
 
 
-def _changes_users(item: Page | Admissions) -> bool:
+def _changes_users(item: Answered | Admissions) -> bool:
     """Whether loading *item* changes users in no certain order: two that do so at once could wait for each other."""
     if isinstance(item, Admissions):
         return any(member.seed is not None for member in item.members)
@@ -50,7 +50,7 @@ class LoadPipeline:
         self._warehouse = Warehouse.of(crawler)
         self._sink = PostgresSink()
         self._lanes = [_Lane(self._warehouse, self._sink)]
-        self._batch: list[Page | Admissions] = []
+        self._batch: list[Answered | Admissions] = []
         self._rows = 0
         self._batch_rows = crawler.settings.getint("LOAD_BATCH_ROWS")
         self._loader: asyncio.Task[None] | None = None
@@ -78,9 +78,9 @@ class LoadPipeline:
 
     async def process_item(self, item: Any) -> Any:
         """Take *item* into the batch; waits while a full batch stands behind one that is still loading."""
-        if isinstance(item, Page | Admissions) and not self._broken:
+        if isinstance(item, Answered | Admissions) and not self._broken:
             self._batch.append(item)
-            self._rows += item.received if isinstance(item, Page) else len(item.members)
+            self._rows += item.received if isinstance(item, Answered) else len(item.members)
             if self._loader is None:
                 self._loader = asyncio.get_running_loop().create_task(self._load_all())
             if self._rows >= (self._batch_rows or BATCH_ROWS):
@@ -119,7 +119,7 @@ class LoadPipeline:
                 await asyncio.wait([task])
         self._loader = None
 
-    async def _load(self, batch: list[Page | Admissions], lane: _Lane) -> None:
+    async def _load(self, batch: list[Answered | Admissions], lane: _Lane) -> None:
         try:
             await lane.warehouse.run(lane.sink.load, batch)
         except WarehouseUnavailableError as exc:
@@ -140,7 +140,7 @@ class LoadPipeline:
             for what, count in lane.sink.committed()._asdict().items():
                 if count:
                     self._crawler.stats.inc_value(f"lastfm_crawl/scrobbles_{what}", count)
-            self._crawler.stats.inc_value("lastfm_crawl/pages_loaded", sum(isinstance(i, Page) for i in batch))
-            for page in (item for item in batch if isinstance(item, Page)):
+            self._crawler.stats.inc_value("lastfm_crawl/pages_loaded", sum(isinstance(i, Answered) for i in batch))
+            for page in (item for item in batch if isinstance(item, Answered)):
                 for why, count in page.skipped.items():
                     self._crawler.stats.inc_value(f"lastfm_crawl/skipped/{why}", count)

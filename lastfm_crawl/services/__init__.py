@@ -1,0 +1,30 @@
+"""The web services, each by what its methods begin with. Pure: bytes in, items out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lastfm_crawl.services import lastfm
+
+if TYPE_CHECKING:
+    from lastfm_crawl.services.service import Service
+
+SERVICES: dict[str, Service] = {"user": lastfm.SERVICE}
+
+
+def folder_of(method: str) -> str:
+    """The folder of the store that holds the answers of *method*: Last.fm's are named after it, ``spotify.search`` is
+    ``spotify/search``.
+    """
+    return method if method.startswith("user.") else method.replace(".", "/")
+
+
+def method_at(key: str) -> str:
+    """The method whose answer is at *key* (``requests/…`` or ``archive/…``); "" where there is none."""
+    _, service, *rest = [*key.split("/", 3), "", ""]
+    return service if service.startswith("user.") or len(rest) < 3 else f"{service}.{rest[0]}"
+
+
+def service_of(method: str) -> Service | None:
+    """The service that *method* is asked of: ``user.getInfo`` is Last.fm's; None for a method of nobody."""
+    return SERVICES.get(method.partition(".")[0])

@@ -11,6 +11,7 @@ from scrapy.exceptions import IgnoreRequest
 
 from lastfm_crawl.items import Admissions, Member, Page, user_key
 from lastfm_crawl.services import lastfm
+from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.spiders.arguments import Argument, days, names, read_arguments
 from lastfm_crawl.warehouse import queries
 from lastfm_crawl.warehouse.database import Warehouse
@@ -95,7 +96,7 @@ class LastfmSpider(Spider):
         """The page of an answer, or the mark that there is none, with the time of the stored answer."""
         meta = response.meta
         answer = meta.pop("answer")
-        page = lastfm.mark(meta["call"], answer) if isinstance(answer, lastfm.Problem) else answer
+        page = lastfm.mark(meta["call"], answer) if isinstance(answer, Problem) else answer
         return replace(page, fetched_at=meta["cache_timestamp"], size=len(response.body))
 
 

@@ -18,8 +18,8 @@ from lastfm_crawl.httpcache import StoreError, open_store
 from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError
 from lastfm_crawl.httpcache.keys import segment
 from lastfm_crawl.httpcache.packs import indexes, read_packs
-from lastfm_crawl.items import Admissions, Page, UserMark, user_key
-from lastfm_crawl.services import lastfm
+from lastfm_crawl.items import Admissions, Answered, Page, UserMark, user_key
+from lastfm_crawl.services import folder_of, lastfm, method_at
 from lastfm_crawl.spiders.arguments import ArgumentError
 from lastfm_crawl.spiders.retrace import Marks, Retrace, Run, Strangers
 from lastfm_crawl.spiders.stored import Outline, Reader, Stored
@@ -64,7 +64,7 @@ class Plan:
 
     def wants(self, key: str) -> bool:
         """Whether the answer at *key* is to be loaded."""
-        return self.methods is None or _method(key) in self.methods
+        return self.methods is None or method_at(key) in self.methods
 
     @property
     def retraces(self) -> bool:
@@ -77,7 +77,7 @@ class Plan:
         roots = ["archive/"] if self.origin == "archive" else ["requests/", "archive/"]
         if self.retraces or (self.methods is None and not self.users):
             return roots
-        folders = [f"{segment(method)}/" for method in sorted(self.methods or lastfm.METHODS)]
+        folders = [f"{folder_of(method)}/" for method in sorted(self.methods or lastfm.METHODS)]
         users = [f"{segment(user_key(user))}/" for user in self.users] or [""]
         return [f"{root}{folder}{user}" for root in roots for folder in folders for user in users]
 
@@ -125,7 +125,7 @@ class ReplaySpider(Spider):
         finally:
             await asyncio.to_thread(reader.close)
 
-    async def _everything(self, reader: Reader) -> AsyncIterator[Page | Admissions]:
+    async def _everything(self, reader: Reader) -> AsyncIterator[Answered | Admissions]:
         records = await asyncio.to_thread(self._records, self._answers.storage)
         if not self.plan.dry_run and not self.plan.users and self.plan.since is None:
             await Warehouse.of(self.crawler).run(queries.restore_runs, records)
@@ -133,10 +133,11 @@ class ReplaySpider(Spider):
         self._strangers = Strangers(runs)
         past = _Past(runs)
         async for key, page in self._pages(reader, self._answers.others()):
-            if self.plan.retraces:
-                past.note(page)
-            if admissions := self._strangers.admitted(page):
-                yield admissions
+            if isinstance(page, Page):
+                if self.plan.retraces:
+                    past.note(page)
+                if admissions := self._strangers.admitted(page):
+                    yield admissions
             if self.plan.wants(key):
                 yield self._counted(page)
         taken = None
@@ -151,16 +152,17 @@ class ReplaySpider(Spider):
         async for _, page in self._pages(reader, self._answers.friends(taken)):
             yield self._counted(page)
 
-    async def _pages(self, reader: Reader, sources: Iterable[Source]) -> AsyncIterator[tuple[str, Page]]:
+    async def _pages(self, reader: Reader, sources: Iterable[Source]) -> AsyncIterator[tuple[str, Answered]]:
         """The pages of *sources*, under the names that their users have here."""
         async for batch in reader.pages(sources, self.plan.since or 0):
             for key, page, fault in batch:
                 self.done += 1
                 if fault is not None:
                     self._bad(key, fault)
+                if isinstance(page, Page) and (name := self._strangers.spelling(page.user)) != page.user:
+                    page = replace(page, user=name)  # noqa: PLW2901
                 if page is not None:
-                    name = self._strangers.spelling(page.user)
-                    yield key, page if name == page.user else replace(page, user=name)
+                    yield key, page
             if stopping(self.crawler):
                 return
 
@@ -182,7 +184,7 @@ class ReplaySpider(Spider):
                 break
         return outlines
 
-    def _counted(self, page: Page) -> Page:
+    def _counted(self, page: Answered) -> Answered:
         self.pages += 1
         self.rows += page.received - sum(page.skipped.values())
         return page
@@ -280,7 +282,7 @@ class _Loose(_Answers):
         with self._open("friends", "w") as friends, self._open("others", "w") as others:
             for prefix in self._prefixes():
                 for key in self.storage.keys(prefix):
-                    file = friends if _method(key) == _FRIENDS else others
+                    file = friends if method_at(key) == _FRIENDS else others
                     file.write(json.dumps(key) + "\n")
                     self.total += 1
 
@@ -314,19 +316,19 @@ class _Packed(_Loose):
         return [prefix for prefix in super()._prefixes() if prefix.startswith("archive/")]
 
     def others(self) -> Iterator[Source]:
-        yield from ((key, envelope) for key, envelope in self._all() if _method(key) != _FRIENDS)
+        yield from ((key, envelope) for key, envelope in self._all() if method_at(key) != _FRIENDS)
         yield from super().others()
 
     def friends(self, taken: set[str] | None = None) -> Iterator[Source]:
         for key, envelope in self._all():
-            if _method(key) == _FRIENDS and (taken is None or key in taken):
+            if method_at(key) == _FRIENDS and (taken is None or key in taken):
                 yield key, envelope
         yield from super().friends(taken)
 
     def _all(self) -> Iterator[tuple[str, Any]]:
         within = tuple(self._plan.prefixes())
         everything = self._plan.retraces or self._plan.methods is None
-        folders = [""] if everything else [f"{segment(method)}/" for method in sorted(self._plan.methods or ())]
+        folders = [""] if everything else [f"{folder_of(method)}/" for method in sorted(self._plan.methods or ())]
         for folder in folders:
             for key, envelope in read_packs(self.storage, f"requests/{folder}", self._spoilt):
                 if key.startswith(within):
@@ -336,11 +338,6 @@ class _Packed(_Loose):
         if fault not in self._faults:  # a pack is read more than once
             self._faults.add(fault)
             self._bad("packs/", fault)
-
-
-def _method(key: str) -> str:
-    """The folder that is named after the method."""
-    return key.split("/", 2)[1] if key.count("/") >= 2 else ""
 
 
 def _seconds(stamp: str) -> float:

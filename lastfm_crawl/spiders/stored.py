@@ -22,8 +22,9 @@ from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, Envelope, deco
 from lastfm_crawl.httpcache.folder import FolderStorage
 from lastfm_crawl.httpcache.keys import archive_key, check_key
 from lastfm_crawl.httpcache.storage import StoreError
-from lastfm_crawl.items import FriendsPage, Page, name_fault
-from lastfm_crawl.services import lastfm
+from lastfm_crawl.items import Answered, FriendsPage, Page, name_fault
+from lastfm_crawl.services import service_of
+from lastfm_crawl.services.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -44,10 +45,10 @@ Source: TypeAlias = "str | tuple[str, Envelope]"
 
 
 class Stored(NamedTuple):
-    """What became of an answer: its page, or what is wrong with it, or neither (older than was asked for)."""
+    """What became of an answer: what it holds, or what is wrong with it, or neither (older than was asked for)."""
 
     key: str
-    page: Page | None = None
+    page: Answered | None = None
     fault: str | None = None
 
 
@@ -65,19 +66,20 @@ class Outline(NamedTuple):
 
 def parse(key: str, envelope: Envelope) -> Stored:
     """The page of a stored answer, with the time of the answer, or what is wrong with it."""
-    if envelope.method not in lastfm.METHODS:
+    service = service_of(envelope.method)
+    if service is None:
         return Stored(key, fault=f"{envelope.method} is no method that we know")
     try:
-        call = lastfm.Call.of(envelope.method, envelope.params)
+        call = service.call_of(envelope.method, envelope.params)
         if not _belongs(key, call.store_key):
             return Stored(key, fault=f"it answers another question ({call.store_key})")
-        answer = lastfm.read(call, envelope.status, envelope.body)
+        answer = service.read(call, envelope.status, envelope.body)
     except (KeyError, ValueError) as exc:
         return Stored(key, fault=f"its question is incomplete: {exc}")
-    if isinstance(answer, lastfm.Problem):
+    if isinstance(answer, Problem):
         if not answer.lasting:
             return Stored(key, fault=answer.message)
-        answer = lastfm.mark(call, answer)
+        answer = service.mark(call, answer)
     return Stored(key, replace(answer, fetched_at=envelope.answered_at, size=len(envelope.body)))
 
 
@@ -91,7 +93,7 @@ def _belongs(key: str, store_key: str) -> bool:
 def outline(stored: Stored) -> Outline:
     """What the walk needs of a page of a friends list."""
     page = stored.page
-    assert page is not None  # noqa: S101  (asked for pages only)
+    assert isinstance(page, Page)  # noqa: S101  (asked for friends lists only)
     friends = None
     if isinstance(page, FriendsPage):
         friends = [friend.name for friend in page.friends if not name_fault(friend.name)]

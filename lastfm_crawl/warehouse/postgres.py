@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lastfm_crawl.items import (
     Admissions,
+    Answered,
     FriendsPage,
     Member,
     Page,
@@ -157,7 +158,7 @@ class PostgresSink:
         self._catalogue = Catalogue.empty()
         self._changes = Changes()
 
-    def load(self, connection: psycopg.Connection, items: Sequence[Page | Admissions]) -> None:
+    def load(self, connection: psycopg.Connection, items: Sequence[Answered | Admissions]) -> None:
         """Write *items*, in the transaction that *connection* is in. Raises psycopg.Error."""
         self._users.begin()
         self._catalogue.begin()

@@ -29,7 +29,8 @@ from lastfm_crawl.downloader.errors import MAX_ATTEMPTS, ErrorMiddleware, _retry
 from lastfm_crawl.downloader.pace import StoppedWaitingError
 from lastfm_crawl.items import FriendsPage, ProfilePage
 from lastfm_crawl.services import lastfm
-from lastfm_crawl.services.lastfm import Problem, get_friends, get_info
+from lastfm_crawl.services.lastfm import get_friends, get_info
+from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.stop import PageLostError
 
 API = "https://ws.audioscrobbler.com/2.0/"

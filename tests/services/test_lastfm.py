@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from lastfm_crawl.items import FriendsPage, Page, Profile, ProfilePage, TopArtistsPage
 from lastfm_crawl.services import lastfm
-from lastfm_crawl.services.lastfm import Action, Call, Problem, get_friends, get_info, get_top_artists, read
+from lastfm_crawl.services.lastfm import Call, get_friends, get_info, get_top_artists, read
+from lastfm_crawl.services.problems import Action, Problem
 
 API = "https://ws.audioscrobbler.com/2.0/"
 RECORDED = SHARED / "lastfm"

@@ -23,15 +23,14 @@ from lastfm_crawl.items import (
 )
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.services.lastfm import (
-    Action,
     Call,
-    Problem,
     get_loved_tracks,
     get_recent_tracks,
     get_top_tracks,
     get_weekly_chart_list,
     read,
 )
+from lastfm_crawl.services.problems import Action, Problem
 
 RECORDED = SHARED / "lastfm"
 NOW = 1_700_000_000

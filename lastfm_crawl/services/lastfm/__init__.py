@@ -9,6 +9,7 @@ from lastfm_crawl.services.lastfm.calls import (
     DAY,
     FRIENDS_LIMIT,
     MAX_LIMIT,
+    METHODS,
     PERIODS,
     Call,
     get_friends,
@@ -20,10 +21,9 @@ from lastfm_crawl.services.lastfm.calls import (
     get_weekly_chart_list,
     signed,
 )
-from lastfm_crawl.services.lastfm.errors import ERRORS, Action, Problem, Rule, rule_for
+from lastfm_crawl.services.lastfm.errors import ERRORS, rule_for
 from lastfm_crawl.services.lastfm.reading import (
     CHART_LIST_TTL,
-    METHODS,
     NEGATIVE_TTL,
     PROFILE_TTL,
     list_is_complete,
@@ -32,6 +32,9 @@ from lastfm_crawl.services.lastfm.reading import (
     time_to_live,
 )
 from lastfm_crawl.services.lastfm.shapes import as_list
+from lastfm_crawl.services.service import Service
+
+SERVICE = Service("Last.fm", "LASTFM_API_URL", "LASTFM_API_KEY", Call.of, read, mark, time_to_live)
 
 __all__ = [
     "CHART_LIST_TTL",
@@ -43,10 +46,8 @@ __all__ = [
     "NEGATIVE_TTL",
     "PERIODS",
     "PROFILE_TTL",
-    "Action",
+    "SERVICE",
     "Call",
-    "Problem",
-    "Rule",
     "as_list",
     "get_friends",
     "get_info",

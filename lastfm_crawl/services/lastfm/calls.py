@@ -20,6 +20,12 @@ FRIENDS_LIMIT = 500
 
 DAY = 86_400
 
+#: The methods whose answers we can read.
+METHODS = frozenset(
+    f"user.get{name}"
+    for name in ("Info", "Friends", "TopArtists", "TopTracks", "LovedTracks", "RecentTracks", "WeeklyChartList")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -31,7 +37,11 @@ class Call:
 
     @classmethod
     def of(cls, method: str, params: Mapping[str, str]) -> Call:
-        """The question whose *method* and *params* an envelope records. Raises KeyError when they name no user."""
+        """The question whose *method* and *params* an envelope records. Raises KeyError when they name no user, and
+        ValueError for a method that we do not know.
+        """
+        if method not in METHODS:
+            raise ValueError(f"{method} is no method that we know")
         others = tuple(sorted((name, value) for name, value in params.items() if name != "user"))
         return cls(method, params["user"], others)
 
@@ -54,6 +64,9 @@ class Call:
     def store_key(self) -> str:
         """Where the answer is stored: ``requests/{method}/{user}/{params}.json.gz``."""
         return request_key((self.method, user_key(self.user)), dict(self.params))
+
+    def __str__(self) -> str:
+        return f"{self.method} of {self.user}" + (f" page {self.page}" if self.page > 1 else "")
 
     def url(self, api: str) -> str:
         """The keyless URL below *api*, parameters sorted: the same call always has the same URL."""

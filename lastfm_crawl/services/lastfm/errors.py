@@ -2,30 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-from typing import NamedTuple
-
-
-class Action(Enum):
-    """What the crawler does about an answer that is no page."""
-
-    RETRY = "ask again after a pause"
-    RETRY_SMALLER = "ask again after a pause; a big page may never come, a smaller one may"
-    SLOW_DOWN = "slow the whole host down, then ask again"
-    CONFIRM = "ask once more; only when the answer is the same is it believed and recorded on the user"
-    RECORD = "record it on the user and go on"
-    DENIED = "record it on the user; repeated without a good answer between, it is the key: stop"
-    STOP_KEY = "the key is refused: stop at once"
-    STOP_FAULT = "this program asked wrongly: stop at once"
-
-
-class Rule(NamedTuple):
-    """What an error means: what to do, and the status that a user gets if it is recorded."""
-
-    action: Action
-    status: str = "error"
-
+from lastfm_crawl.services.problems import Action, Rule
 
 #: By code, as listed at https://www.last.fm/api/errorcodes and met by others. Code 6 is told apart by its message.
 ERRORS: dict[int, Rule] = {
@@ -67,21 +44,6 @@ BROKEN = Rule(Action.RETRY)
 _UNKNOWN_CODE = Rule(Action.RECORD)
 NO_SUCH_PAGE = "no such page"
 LOGIN_REQUIRED = "user required to be logged in"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """An answer that is no page. ``kind`` is short and stable, for counting: ``error_8``, ``wrong_user``."""
-
-    rule: Rule
-    kind: str
-    message: str
-
-    @property
-    def lasting(self) -> bool:
-        """Whether an answer that was stored as this one is a result; any other should not have been stored."""
-        action, status = self.rule
-        return action is Action.CONFIRM or (action is Action.RECORD and status != "error")
 
 
 def rule_for(code: int | None, status: int, message: str) -> Rule:

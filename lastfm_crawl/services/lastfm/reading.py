@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lastfm_crawl.items import (
     FIRST_SCROBBLE,
+    Answered,
     FriendsPage,
     LovedTracksPage,
     Page,
@@ -21,7 +22,7 @@ from lastfm_crawl.items import (
     user_key,
 )
 from lastfm_crawl.services.lastfm.calls import DAY
-from lastfm_crawl.services.lastfm.errors import BROKEN, NO_SUCH_PAGE, Problem, rule_for
+from lastfm_crawl.services.lastfm.errors import BROKEN, NO_SUCH_PAGE, rule_for
 from lastfm_crawl.services.lastfm.shapes import (
     Answer,
     Artist,
@@ -40,6 +41,7 @@ from lastfm_crawl.services.lastfm.shapes import (
     as_list,
     parse,
 )
+from lastfm_crawl.services.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -254,8 +256,6 @@ _READERS: dict[str, Callable[[Call, Answer], Page | None]] = {
     "user.getRecentTracks": _read_recent_tracks,
     "user.getWeeklyChartList": _read_weekly_chart_list,
 }
-#: The methods whose answers can be read.
-METHODS = frozenset(_READERS)
 #: An answer without rows, for the lists that may say "no such page" instead.
 _EMPTY: dict[str, Answer] = {
     "user.getFriends": Answer(friends=Friends()),
@@ -316,7 +316,7 @@ def mark(call: Call, problem: Problem) -> UserMark:
     )
 
 
-def time_to_live(call: Call, answer: Page | Problem) -> int | None:
+def time_to_live(call: Call, answer: Answered | Problem) -> int | None:
     """For how many seconds the store keeps *answer*; None is for ever.
 
     Scrobbles are kept for ever, for every window has an end: what is asked for later has another, and another key.
