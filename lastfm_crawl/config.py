@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
 #: Never in settings, arguments, URLs, logs or records: only in the environment.
-SECRETS = ("LASTFM_API_KEY",)
+SECRETS = ("LASTFM_API_KEY", "SPOTIFY_CLIENT_SECRET")
 
 
 def secret(name: str) -> str | None:

@@ -207,7 +207,7 @@ def test_no_url_holds_the_key(call, monkeypatch):
 
 
 def test_only_signing_writes_the_name_of_the_key():
-    """In the whole package ``api_key`` is added in one function, called from one place: the handler."""
+    """In the whole package ``api_key`` is added in one function, called from one place: the signer."""
     calls = []
     for path in MODULES:
         text = (ROOT / path).read_text(encoding="utf-8")
@@ -218,7 +218,7 @@ def test_only_signing_writes_the_name_of_the_key():
             for node in ast.walk(ast.parse(text))
             if isinstance(node, ast.Call) and _called(node) == "signed"
         ]
-    assert calls == [("downloader", "handler.py")]
+    assert calls == [("downloader", "credentials.py")]
 
 
 def _called(node: ast.Call) -> str:

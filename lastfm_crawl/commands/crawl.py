@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-KEY_PAGE = "https://www.last.fm/api/account/create"
+#: What to do about a secret or setting that a spider needs.
+WHERE_TO_GET = {
+    "LASTFM_API_KEY": "get a key at https://www.last.fm/api/account/create",
+    "SPOTIFY_CLIENT_ID": "create an app at https://developer.spotify.com/dashboard",
+    "SPOTIFY_CLIENT_SECRET": "create an app at https://developer.spotify.com/dashboard",
+    "CONTACT": "MusicBrainz wants to know whom to write to: a mail address or URL of yours",
+}
 
 
 class Command(crawl.Command):
@@ -60,7 +66,7 @@ class Command(crawl.Command):
         assert self.crawler_process is not None  # noqa: S101
         given = {assignment.partition("=")[0].upper() for assignment in opts.set} | set(map(str.upper, opts.spargs))
         for name in config.SECRETS:
-            if name in given or name.removeprefix("LASTFM_") in given:
+            if name in given or name.partition("_")[2] in given:
                 raise ValueError(f"{name} must come from the environment or .env: arguments show in the process list")
         try:
             spider_class = self.crawler_process.spider_loader.load(spider)
@@ -73,10 +79,11 @@ class Command(crawl.Command):
         open_store(config.store_location(self.settings))
         if self.settings["DATABASE_URL"]:
             check_url(self.settings["DATABASE_URL"])
-        if not config.secret("LASTFM_API_KEY") and not self.settings.getbool("HTTPCACHE_IGNORE_MISSING"):
-            raise ValueError(
-                f"LASTFM_API_KEY is not set: get a key at {KEY_PAGE} and put it into the environment or .env"
-            )
+        if self.settings.getbool("HTTPCACHE_IGNORE_MISSING"):
+            return
+        for name in getattr(spider_class, "needs", ()):
+            if not (config.secret(name) if name in config.SECRETS else self.settings[name]):
+                raise ValueError(f"{name} is not set: {WHERE_TO_GET[name]}; put it into the environment or .env")
 
     @staticmethod
     def _enter_jobdir(crawler: Crawler, opts: argparse.Namespace) -> JobDir | None:

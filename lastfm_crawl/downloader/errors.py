@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import psycopg
 from scrapy.exceptions import (
     CannotResolveHostError,
     DownloadConnectionRefusedError,
@@ -20,11 +23,14 @@ from scrapy.exceptions import (
     NotSupported,
 )
 
+from lastfm_crawl.downloader.credentials import CredentialsRefusedError, signers_of
 from lastfm_crawl.downloader.pace import StoppedWaitingError, pacer_of
 from lastfm_crawl.downloader.redact import redact, redact_bytes
 from lastfm_crawl.services import service_of
 from lastfm_crawl.services.problems import Action, Problem, Rule
 from lastfm_crawl.stop import PageLostError, PageTooLargeError, stop_run, stopping
+from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
+from lastfm_crawl.warehouse.service_states import leave_alone
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -45,6 +51,10 @@ MAX_FIRST_CONNECTIONS = 3
 MAX_RATE_LIMITS = 10
 #: Refused authentications (403) without a good answer between, after which it is the key.
 MAX_DENIALS = 3
+#: Seconds without a question after a quota is used up, unless the service says how long.
+_NO_QUOTA = 86_400.0
+#: Seconds that a page waits at most for its next attempt, whatever the service says.
+_LONGEST_PAUSE = 3600.0
 _STEP = 0.5
 
 _CANNOT_CONNECT = (DownloadConnectionRefusedError, CannotResolveHostError)
@@ -56,6 +66,7 @@ class ErrorMiddleware:
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
         self._pacer = pacer_of(crawler)
+        self._signers = signers_of(crawler)
         self._first_pause = crawler.settings.getfloat("BACKOFF_FIRST")
         self._max_pause = crawler.settings.getfloat("BACKOFF_MAX")
         self._last_good: float | None = None
@@ -88,7 +99,11 @@ class ErrorMiddleware:
     async def process_exception(self, request: Request, exception: Exception) -> Request | None:
         """A download that failed is a transient problem of its own."""
         call: Call | None = request.meta.get("call")
-        if call is None or isinstance(exception, (IgnoreRequest, NotSupported)):
+        if call is None or isinstance(exception, NotSupported):
+            return None
+        if isinstance(exception, CredentialsRefusedError):
+            stop_run(self._crawler, "key_rejected", str(exception))
+        if isinstance(exception, IgnoreRequest):
             return None
         if isinstance(exception, StoppedWaitingError):
             return request.replace(dont_filter=True)
@@ -120,32 +135,56 @@ class ErrorMiddleware:
         if cached:  # stored by other rules than today's, or spoilt: ask afresh, the old one goes to the archive
             return request.replace(dont_filter=True, meta={**request.meta, "store_refresh": True})
         action = problem.rule.action
-        if action in {Action.STOP_KEY, Action.STOP_FAULT}:
-            raise self._stop(request, "key_rejected" if action is Action.STOP_KEY else "program_fault", problem)
-        if action is Action.SLOW_DOWN:
-            return self._slow_down(request, response, problem)
-        if action is Action.CONFIRM:
-            stats.inc_value("lastfm_crawl/confirmations")
-            await self._pause(self._first_pause)
-            return _retry(request, unconfirmed=problem.rule.status)
-        if action is Action.DENIED:
+        match action:
+            case Action.STOP_KEY:
+                raise self._stop(request, "key_rejected", problem)
+            case Action.STOP_FAULT:
+                raise self._stop(request, "program_fault", problem)
+            case Action.STOP_QUOTA:
+                raise await self._leave_alone(request, _retry_after(response) or _NO_QUOTA, problem)
+            case Action.SLOW_DOWN:
+                return await self._slow_down(request, response, problem)
+            case Action.CONFIRM:
+                stats.inc_value("lastfm_crawl/confirmations")
+                await self._pause(self._first_pause)
+                return _retry(request, unconfirmed=problem.rule.status)
+            case Action.RENEW if not request.meta.get("renewed"):
+                return self._renewed(request)
+            case Action.DENIED | Action.RENEW | Action.RECORD | Action.REPHRASE:
+                return self._passed_on(request, response, problem)
+            case _:
+                if action is Action.RETRY_SMALLER:
+                    self._split(request, problem)
+                return await self._again(request, problem, MAX_ATTEMPTS, _retry_after(response))
+
+    def _renewed(self, request: Request) -> Request:
+        """The request once more, with fresh credentials."""
+        if signer := self._signers.of(request.meta["call"]):
+            signer.renew(request)
+        return _retry(request, renewed=True)
+
+    def _passed_on(self, request: Request, response: Response, problem: Problem) -> Response:
+        """The response with *problem*, for the spider; neither stored nor done: the next run asks again."""
+        if problem.rule.action in {Action.DENIED, Action.RENEW}:
             self._denials += 1
             if self._denials >= MAX_DENIALS:
                 raise self._stop(request, "key_rejected", problem)
-        if action in {Action.DENIED, Action.RECORD}:
-            # Recorded on the user, but neither stored nor done: the next run asks again.
-            request.meta.update(answer=problem, dont_cache=True)
+        request.meta.update(answer=problem, dont_cache=True)
+        if problem.rule.action is not Action.REPHRASE:
             self._count_loss(request, problem, "was refused")
-            return response
-        if action is Action.RETRY_SMALLER:
-            self._split(request, problem)
-        return await self._again(request, problem, MAX_ATTEMPTS, _retry_after(response))
+        return response
 
-    def _slow_down(self, request: Request, response: Response, problem: Problem) -> Request:
+    async def _slow_down(self, request: Request, response: Response, problem: Problem) -> Request:
         """The request once more, when the host may be asked again. Raises IgnoreRequest when the run stops instead."""
+        service = _service(request.meta["call"])
         pace = self._pacer.host(_host(request))
+        wait = _retry_after(response)
+        if wait is None and service.blind_wait:
+            wait = min(service.blind_wait * 2**self._rate_limits, self._max_pause)
+        if wait is not None and wait > service.longest_wait:
+            raise await self._leave_alone(request, wait, problem)
         # What was under way when the host slowed down says nothing new.
-        if pace.slow_down(time.monotonic(), request.meta.get("sent_at", 0.0), _retry_after(response)):
+        if pace.slow_down(time.monotonic(), request.meta.get("sent_at", 0.0), wait):
             self._rate_limits += 1
         if self._rate_limits >= MAX_RATE_LIMITS:
             raise self._stop(request, "rate_limited", problem)
@@ -173,7 +212,7 @@ class ErrorMiddleware:
             self._count_loss(request, problem, f"was given up after {attempts} attempts")
             raise PageLostError(problem.message)
         ceiling = min(self._max_pause, self._first_pause * 2 ** (attempts - 1))
-        pause = random.uniform(0, ceiling) if retry_after is None else retry_after
+        pause = random.uniform(0, ceiling) if retry_after is None else min(retry_after, _LONGEST_PAUSE)
         level = logging.INFO if attempts == 1 else logging.WARNING
         logger.log(
             level, "%s: %s; asking again in %.1f s (%d of %d)", _what(request), problem.message, pause, attempts, limit
@@ -206,6 +245,21 @@ class ErrorMiddleware:
         stop_run(self._crawler, reason, messages[reason])
         return IgnoreRequest(messages[reason])
 
+    async def _leave_alone(self, request: Request, seconds: float, problem: Problem) -> IgnoreRequest:
+        """End the run, and keep the next ones from asking before *seconds* have passed."""
+        call: Call = request.meta["call"]
+        service = _service(call)
+        until = time.time() + seconds
+        try:
+            name = call.method.partition(".")[0]
+            await Warehouse.of(self._crawler).run(leave_alone, name, until, problem.message)
+        except (WarehouseUnavailableError, psycopg.Error) as exc:
+            logger.warning("that %s asks to be left alone could not be kept: %s", service.title, exc)
+        when = datetime.fromtimestamp(until, UTC)
+        message = f"{service.title} asks to be left alone until {when:%Y-%m-%d %H:%M} UTC ({problem.message})"
+        stop_run(self._crawler, "rate_limited", f"{message}; run again then")
+        return IgnoreRequest(message)
+
 
 def _retry(request: Request, **meta: object) -> Request:
     """A copy of *request* that goes before everything new, without what belongs to the last attempt."""
@@ -228,7 +282,7 @@ def _service(call: Call) -> Service:
 
 
 def _retry_after(response: Response) -> float | None:
-    """Seconds that the answer asks to wait, at most an hour; None when it does not say."""
+    """Seconds that the answer asks to wait; None when it does not say."""
     value = (response.headers.get("Retry-After") or b"").decode("latin-1").strip()
     if not value:
         return None
@@ -239,4 +293,4 @@ def _retry_after(response: Response) -> float | None:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
         except (TypeError, ValueError, OverflowError):
             return None
-    return min(max(seconds, 0.0), 3600.0)
+    return max(seconds, 0.0) if math.isfinite(seconds) else None

@@ -1,4 +1,4 @@
-"""The download handler that knows the key: added on the wire, taken off the answer, and nowhere else."""
+"""The download handler that signs: credentials are added on the wire, and taken off the answer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
-from scrapy.exceptions import DownloadFailedError
+from scrapy.exceptions import DownloadFailedError, IgnoreRequest
 from scrapy.utils.misc import build_from_crawler, load_object
 
-from lastfm_crawl.config import secret
-from lastfm_crawl.downloader.pace import pacer_of
+from lastfm_crawl.downloader.credentials import signers_of
+from lastfm_crawl.downloader.pace import StoppedWaitingError, pacer_of
 from lastfm_crawl.downloader.redact import clean_logs, redact
-from lastfm_crawl.services import lastfm
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -21,9 +20,11 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
+    from lastfm_crawl.services.service import Call
+
 
 class SigningHandler(BaseDownloadHandler):
-    """Waits for the host's pace, signs requests that carry a Last.fm call, and sends them by Scrapy's own handler.
+    """Waits for the host's pace, signs requests that carry a call, and sends them by Scrapy's own handler.
 
     A middleware could not do it: what it changes is in the request that is logged, queued and stored.
     """
@@ -35,21 +36,26 @@ class SigningHandler(BaseDownloadHandler):
         base = crawler.settings["DOWNLOAD_HANDLERS_BASE"]["https"]
         self._inner = cast("DownloadHandlerProtocol", build_from_crawler(load_object(base), crawler))
         self._pacer = pacer_of(crawler)
+        self._signers = signers_of(crawler)
         clean_logs()
 
     async def download_request(self, request: Request) -> Response:
-        """The answer to *request*, as if it had been sent without a key. Raises what Scrapy's handler raises."""
-        call: lastfm.Call | None = request.meta.get("call")
-        key = secret("LASTFM_API_KEY")
-        await self._pacer.turn(urlsplit(request.url).hostname or "")
-        if call is None or key is None:
+        """The answer to *request*, as if it had been sent without credentials. Raises what Scrapy's handler raises."""
+        call: Call | None = request.meta.get("call")
+        if call is None:
+            await self._pacer.turn(urlsplit(request.url).hostname or "")
             return await self._inner.download_request(request)
-        self.crawler.stats.inc_value(f"lastfm_crawl/asked/{call.method}")
-        request.meta["sent_at"] = time.monotonic()
-        sent = request.replace(url=lastfm.signed(request.url, key))
+        sent = request
         failure: Exception | None = None
         try:
+            if signer := self._signers.of(call):
+                sent = await signer.sign(request)
+            await self._pacer.turn(urlsplit(request.url).hostname or "")
+            self.crawler.stats.inc_value(f"lastfm_crawl/asked/{call.method}")
+            request.meta["sent_at"] = time.monotonic()
             response = await self._inner.download_request(sent)
+        except (IgnoreRequest, StoppedWaitingError):
+            raise  # texts of our own
         except Exception as exc:  # noqa: BLE001  (whatever it is, its text or its request may hold the key)
             failure = _clean(exc)
         finally:

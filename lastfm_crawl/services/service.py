@@ -51,3 +51,5 @@ class Service(NamedTuple):
     time_to_live: Callable[[Any, Answered | Problem], float | None]
     #: Seconds that a run waits at most when the service says how long; a longer wait ends the run.
     longest_wait: float = 3600.0
+    #: Seconds to wait after a rate limit that names none, doubled with each; 0 leaves it to the pace.
+    blind_wait: float = 0.0

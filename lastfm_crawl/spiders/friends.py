@@ -10,7 +10,7 @@ from scrapy.exceptions import IgnoreRequest
 from lastfm_crawl.items import FriendsPage, Page, UserMark, name_fault, user_key
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.spiders.arguments import Argument, count, depth, each_once, names, switch
-from lastfm_crawl.spiders.base import LastfmSpider
+from lastfm_crawl.spiders.base import ServiceSpider
 from lastfm_crawl.spiders.frontier import Frontier
 from lastfm_crawl.spiders.members import Members
 from lastfm_crawl.stop import PageLostError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lastfm_crawl.spiders.frontier import Step
 
 
-class FriendsSpider(LastfmSpider):
+class FriendsSpider(ServiceSpider):
     """Discovers users: the seeds' profiles, then friends lists in the order that the frontier says.
 
     What the warehouse has is taken from there; what is asked is loaded in canonical order, too.
@@ -44,6 +44,8 @@ class FriendsSpider(LastfmSpider):
 
     async def start(self) -> AsyncIterator[Request]:
         """One request to ourselves: what follows may yield items, and those from start() know no back-pressure."""
+        if await self.is_left_alone():
+            return
         yield Request("data:,", self.begin, dont_filter=True)
 
     async def begin(self, _: Response) -> AsyncIterator[Any]:

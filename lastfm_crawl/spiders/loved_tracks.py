@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lastfm_crawl.services import lastfm
-from lastfm_crawl.spiders.base import UserListSpider
+from lastfm_crawl.spiders.user_lists import UserListSpider
 
 
 class LovedTracksSpider(UserListSpider):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lastfm_crawl.items import RecentTracksPage, user_key
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.spiders.arguments import Argument, ArgumentError, day, switch, year
-from lastfm_crawl.spiders.base import LastfmSpider, UserListSpider
+from lastfm_crawl.spiders.base import ServiceSpider
+from lastfm_crawl.spiders.user_lists import UserListSpider
 from lastfm_crawl.spiders.walk import SIZES, Known, Part, Walk, Window, plan, year_start
 from lastfm_crawl.stop import PageLostError, PageTooLargeError
 from lastfm_crawl.warehouse import queries
@@ -84,7 +85,7 @@ class RecentTracksSpider(UserListSpider):
 
     def weeks_lost(self, failure: Failure) -> None:
         """Without the list of weeks nothing is missing but the record of it."""
-        LastfmSpider.lost(self, failure)
+        ServiceSpider.lost(self, failure)
 
     async def parse_weeks(self, response: Response) -> AsyncIterator[Any]:
         """The list of weeks."""

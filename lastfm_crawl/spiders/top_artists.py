@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.spiders.arguments import Argument, count, one_of
-from lastfm_crawl.spiders.base import UserListSpider
+from lastfm_crawl.spiders.user_lists import UserListSpider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,6 +14,7 @@ from lastfm_crawl.items import (
     Admissions,
     Answered,
     FriendsPage,
+    Lookup,
     Member,
     Page,
     Profile,
@@ -24,6 +25,7 @@ from lastfm_crawl.items import (
 )
 from lastfm_crawl.warehouse import binary
 from lastfm_crawl.warehouse.histories import Changes, load_histories
+from lastfm_crawl.warehouse.lookups import load_lookups
 from lastfm_crawl.warehouse.names import STAGING as _STAGING_NAMES
 from lastfm_crawl.warehouse.names import Catalogue, Ids
 
@@ -164,6 +166,7 @@ class PostgresSink:
         self._catalogue.begin()
         with connection.cursor() as cursor:
             cursor.execute(_STAGING + _STAGING_NAMES)
+            load_lookups(cursor, [item for item in items if isinstance(item, Lookup)])
             pages = [item for item in items if isinstance(item, Page)]
             admissions = [item for item in items if isinstance(item, Admissions)]
             self._load_users(cursor, pages, admissions)

@@ -1,0 +1,47 @@
+"""Spiders that ask about music instead of users: they work off what the warehouse says is left, most played first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from scrapy import signals
+
+from lastfm_crawl.spiders.arguments import Argument, count
+from lastfm_crawl.spiders.base import ServiceSpider
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+    from scrapy import Request
+
+#: Rows of the work list whose names are fetched at a time: the ids of all of it are in memory, the names are not.
+BATCH = 500
+
+
+class EnrichmentSpider(ServiceSpider):
+    """Asks about each row of a work list, at most ``limit`` of them. What is done is what the warehouse says.
+
+    A subclass says which rows are left, and what is asked about each.
+    """
+
+    arguments: ClassVar[Mapping[str, Argument]] = {"limit": Argument(count)}
+
+    async def left(self) -> Sequence[int]:
+        """The ids of the rows that are left, in the order in which they are asked about."""
+        raise NotImplementedError(f"{type(self).__name__} must say what is left")
+
+    async def questions(self, ids: Sequence[int]) -> Iterable[Request]:
+        """What to ask first about the rows with *ids*."""
+        raise NotImplementedError(f"{type(self).__name__} must say what it asks")
+
+    async def start(self) -> AsyncIterator[Request]:
+        """The first question about each row, as fast as the downloader takes them."""
+        if await self.is_left_alone():
+            return
+        ids = (await self.left())[: self.args["limit"]]
+        self.total = len(ids)
+        for begin in range(0, len(ids), BATCH):
+            for request in await self.questions(ids[begin : begin + BATCH]):
+                if self.crawler.engine.needs_backout():
+                    await self.crawler.signals.wait_for(signals.scheduler_empty)
+                yield request
