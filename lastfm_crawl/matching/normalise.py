@@ -27,6 +27,8 @@ _LOOSE_MARKS = re.compile("[\u0300-\u036f]")
 
 def fold(text: str) -> str:
     """*text* without differences of case, width, composition and blanks: ``ABBA`` and ``abba`` are one."""
+    if text.isascii():  # most names, and nothing to compose
+        return " ".join(text.lower().split())
     folded = unicodedata.normalize("NFKC", text).casefold()
     if not folded.isascii():
         # Case folding may take a composed character apart.
@@ -37,6 +39,8 @@ def fold(text: str) -> str:
 def strong(text: str) -> str:
     """The letters and digits of *text*, ``&`` and ``+`` as ``and``; what has neither stays folded (``!!!``)."""
     folded = fold(text)
+    if folded.isascii() and folded.replace(" ", "").isalnum():  # most names: nothing to take away
+        return folded
     plain = _APOSTROPHES.sub("", _AND.sub(" and ", folded))
     if plain.isascii():
         plain = _NO_WORD.sub(" ", plain).strip()
