@@ -247,3 +247,92 @@ class Admissions:
     """Users whom a friend list admitted to the crawl, or whose shortest way from a seed it changed, in order."""
 
     members: tuple[Member, ...]
+
+
+class SpotifyArtist(NamedTuple):
+    """An artist on Spotify. What a restricted answer leaves out is None: ``popularity`` (0 to 100), ``followers``."""
+
+    id: str
+    name: str
+    popularity: int | None = None
+    followers: int | None = None
+    genres: tuple[str, ...] = ()
+
+
+class SpotifyTrack(NamedTuple):
+    """A track on Spotify; what is not known is None or "".
+
+    ``release_date`` is that of the album, ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD`` as ``release_precision`` (``year``,
+    ``month``, ``day``) says. ``linked_from`` is the id that was asked for when another one was answered.
+    """
+
+    id: str
+    name: str
+    artist_ids: tuple[str, ...] = ()
+    artist_names: tuple[str, ...] = ()
+    album_id: str = ""
+    album_name: str = ""
+    album_type: str = ""
+    release_date: str | None = None
+    release_precision: str | None = None
+    duration_ms: int | None = None
+    explicit: bool = False
+    track_number: int | None = None
+    disc_number: int | None = None
+    isrc: str | None = None
+    popularity: int | None = None
+    linked_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SpotifyArtists(Lookup):
+    """Artists that Spotify has for ``asked``: the ids, or the words of a search; best first.
+
+    ``missing`` are the ids that Spotify does not know. ``skipped`` counts rows that are none: ``null``, ``no_id``, and
+    what :func:`name_fault` says.
+    """
+
+    asked: tuple[str, ...]
+    artists: tuple[SpotifyArtist, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SpotifyTracks(Lookup):
+    """Tracks that Spotify has for ``asked``, in all else as :class:`SpotifyArtists`."""
+
+    asked: tuple[str, ...]
+    tracks: tuple[SpotifyTrack, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SpotifyTopArtists(Page):
+    """A page of what the Spotify account of ``user`` plays most. Ranks count from 1 over all pages of the list."""
+
+    columns: ClassVar[tuple[str, ...]] = ("ranks", "artists")
+
+    time_range: str
+    ranks: Sequence[int] = ()
+    artists: Sequence[SpotifyArtist] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SpotifyTopTracks(Page):
+    """A page of the tracks that the Spotify account of ``user`` plays most, as :class:`SpotifyTopArtists`."""
+
+    columns: ClassVar[tuple[str, ...]] = ("ranks", "tracks")
+
+    time_range: str
+    ranks: Sequence[int] = ()
+    tracks: Sequence[SpotifyTrack] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SpotifyProfile(Page):
+    """The Spotify account that is logged in for ``user``; the mail address is never read."""
+
+    account: str
+    display_name: str | None = None
+    country: str | None = None
+    product: str | None = None

@@ -93,6 +93,7 @@ def demo_world(users: int = 300, seed: int = 7, catalogue: Path = CATALOGUE) -> 
             artists, lambda name: _history(seed, name, tracks[name], recordings, registered[name]), keep=True
         ),
         playing=Computed(playing, lambda name: recordings[tracks[name][0][:2]]),
+        catalogue=music,
     )
 
 

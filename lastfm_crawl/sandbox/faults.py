@@ -28,7 +28,21 @@ ALL_KINDS = (
     "false_404",  # "User not found" about a user who is there, once
     "slow",  # the right answer, late
 )
-SCRIPT_ONLY_KINDS = ("empty",)  # HTTP 200 without a body; also error_<code>_<status> for any of them
+#: What is drawn for calls to Spotify; the names that it shares with Last.fm mean the same.
+SPOTIFY_KINDS = (
+    "rate_limit",  # HTTP 429, and Retry-After if Faults.retry_after says so
+    "rate_limit_short",  # the same with Retry-After: 1
+    "rate_limit_words",  # the same with a Retry-After that is no number
+    "expired_token",  # HTTP 401 to this token from now on
+    "html_502",
+    "drop",
+    "truncated",
+    "null_items",  # the right page, and a null at its end
+    "slow",
+)
+#: HTTP 200 without a body; 429 for a day; 429 without an end. Also error_<code>_<status> for any of them.
+SCRIPT_ONLY_KINDS = ("empty", "rate_limit_long", "quota_exceeded")
+_DRAWN = tuple(dict.fromkeys((*ALL_KINDS, *SPOTIFY_KINDS)))
 _NOT_ASKED = ("api_key", "api_sig", "sk", "format", "method", "user")
 _ERROR = re.compile(r"error_\d+_[1-5]\d\d")
 
@@ -70,6 +84,7 @@ class Faults:
 
     rate: float = 0.0
     kinds: Sequence[str] = ALL_KINDS
+    spotify_kinds: Sequence[str] = SPOTIFY_KINDS
     seed: int = 0
     latency: float = 0.0  # seconds before every answer
     slow: float = 0.2  # seconds more for the kind "slow"
@@ -82,6 +97,7 @@ class Faults:
 
     def __post_init__(self) -> None:
         _check(self.kinds)
+        _check(self.spotify_kinds)
 
     def script(
         self,
@@ -117,7 +133,8 @@ class Faults:
             scripted = self._scripted(method, user, params)
             if scripted:
                 return scripted
-            return self._drawn(method, user, params) if self.rate > 0 and self.kinds else None
+            kinds = self.spotify_kinds if method.startswith("spotify.") else self.kinds
+            return self._drawn(method, user, params, kinds) if self.rate > 0 and kinds else None
 
     def _scripted(self, method: str, user: str, params: Mapping[str, str]) -> str | None:
         for script in self._scripts:
@@ -132,13 +149,13 @@ class Faults:
             return kind
         return None
 
-    def _drawn(self, method: str, user: str, params: Mapping[str, str]) -> str | None:
+    def _drawn(self, method: str, user: str, params: Mapping[str, str], kinds: Sequence[str]) -> str | None:
         request = identity(method, user, params)
         past = self._past.setdefault(request, _Past())
         past.attempts += 1
         rng = Random(f"{self.seed} {request} {past.attempts}")
         fault = rng.random() < self.rate and past.in_a_row < self.most_in_a_row
-        kind = rng.choice(self.kinds) if fault else None
+        kind = rng.choice(kinds) if fault else None
         if kind == "false_404" and not self._may_lose(method, user):
             kind = None
         past.in_a_row = past.in_a_row + 1 if kind else 0
@@ -179,5 +196,5 @@ def error_of(kind: str) -> tuple[int, int] | None:
 
 def _check(kinds: Sequence[str], *, script: bool = False) -> None:
     for kind in kinds:
-        if kind not in ALL_KINDS and not (script and (kind in SCRIPT_ONLY_KINDS or error_of(kind))):
-            raise ValueError(f"unknown kind of fault: {kind}; there are {', '.join(ALL_KINDS)}")
+        if kind not in _DRAWN and not (script and (kind in SCRIPT_ONLY_KINDS or error_of(kind))):
+            raise ValueError(f"unknown kind of fault: {kind}; there are {', '.join(_DRAWN)}")

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from lastfm_crawl.sandbox.history import History, Scrobble
 
@@ -109,6 +109,7 @@ class World:
     loved: Mapping[str, Sequence[Loved]] = field(default_factory=dict)  # newest first
     scrobbles: Mapping[str, Sequence[Scrobble]] = field(default_factory=dict)  # in any order; each becomes a History
     playing: Mapping[str, Scrobble] = field(default_factory=dict)  # what a user listens to right now
+    catalogue: Sequence[Mapping[str, Any]] = ()  # artists as in world.json; () when only listening is known
 
     def __post_init__(self) -> None:
         if isinstance(self.scrobbles, dict):

@@ -1,4 +1,4 @@
-"""The sandbox on the wire: ws.audioscrobbler.com/2.0 on a port of this machine.
+"""The sandbox on the wire: ws.audioscrobbler.com/2.0, and Spotify's two hosts, on a port of this machine.
 
 In: a world and the faults to show. Out: answers over HTTP, and a log of every call. ``Sandbox`` runs in the
 caller's event loop, ``serve`` runs one in a thread for tests that drive crawls in subprocesses.
@@ -18,18 +18,15 @@ from lastfm_crawl.sandbox.answers import Answer, answer, error, version
 from lastfm_crawl.sandbox.bodies import Bodies, Body
 from lastfm_crawl.sandbox.faults import Faults, error_of, identity
 from lastfm_crawl.sandbox.log import LoggedRequest
+from lastfm_crawl.sandbox.spotify import Spotify
+from lastfm_crawl.sandbox.spotify_routes import SpotifyRoutes
+from lastfm_crawl.sandbox.wire import bad_gateway, empty, negotiated, plain, truncated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from lastfm_crawl.sandbox.model import World
 
-JSON_TYPE = "application/json; charset=utf-8"
-_HTML = (
-    "<html><head><title>502 Bad Gateway</title></head><body><h1>Error: Server Error</h1><h2>The server "
-    "encountered a temporary error and could not complete your request.<p>Please try again in 30 seconds."
-    "</h2></body></html>"
-)
 _XML = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<lfm status="failed"><error code="5">Invalid format - '
     "the sandbox speaks format=json only</error></lfm>\n"
@@ -41,6 +38,7 @@ class Sandbox:
 
     def __init__(self, world: World, faults: Faults | None = None, *, unwrap_single: bool = False) -> None:
         self.faults = faults or Faults()
+        self.spotify = Spotify()
         self.log: list[LoggedRequest] = []
         # For tests that change a History during a walk: called with every call that arrives, in the server's thread.
         self.before_answer: Callable[[LoggedRequest], object] | None = None
@@ -69,6 +67,16 @@ class Sandbox:
         """Give what LASTFM_API_URL is to be."""
         return f"{self.root}/2.0/"
 
+    @property
+    def spotify_url(self) -> str:
+        """Give what SPOTIFY_API_URL is to be."""
+        return f"{self.root}/spotify/v1"
+
+    @property
+    def spotify_token_url(self) -> str:
+        """Give what SPOTIFY_TOKEN_URL is to be."""
+        return f"{self.root}/spotify/api/token"
+
     def calls(self, method: str | None = None, user: str | None = None) -> list[LoggedRequest]:
         """Give the calls so far, of one method or about one user if asked, whatever their case."""
         return [
@@ -84,6 +92,7 @@ class Sandbox:
         for path in ("/2.0/", "/2.0"):
             app.router.add_route("GET", path, self._lastfm)
             app.router.add_route("POST", path, self._lastfm)
+        SpotifyRoutes(self).add_to(app.router)
         app.router.add_get("/_sandbox/log", self._show_log)
         app.router.add_get("/_sandbox/healthy", self._show_healthy)
         # Calls that wait out a latency are cut off on stop.
@@ -103,6 +112,18 @@ class Sandbox:
 
     async def _lastfm(self, request: web.Request) -> web.StreamResponse:
         params = {name: str(value) for name, value in (await _sent(request)).items()}
+
+        def respond(call: LoggedRequest) -> web.Response:
+            if params.get("format") != "json":
+                return web.Response(status=400, text=_XML, content_type="text/xml")
+            return self._response(request, params, call)
+
+        return await self.logged(request, params, respond)
+
+    async def logged(
+        self, request: web.Request, params: Mapping[str, str], respond: Callable[[LoggedRequest], web.Response]
+    ) -> web.StreamResponse:
+        """Log a call, decide what goes wrong with it, and answer in time."""
         call = LoggedRequest.of(params, request.headers.get("User-Agent", ""))
         self.log.append(call)
         if self.before_answer:
@@ -111,10 +132,7 @@ class Sandbox:
         delay = self.faults.latency + (self.faults.slow if call.fault == "slow" else 0)
         if delay:
             await asyncio.sleep(delay)
-        if params.get("format") != "json":
-            response = web.Response(status=400, text=_XML, content_type="text/xml")
-        else:
-            response = self._response(request, params, call)
+        response = respond(call)
         if call.fault == "drop" and request.transport:
             request.transport.close()
             return response
@@ -123,29 +141,28 @@ class Sandbox:
 
     def _response(self, request: web.Request, params: Mapping[str, str], call: LoggedRequest) -> web.Response:
         if call.fault == "truncated":
-            plain = self._body(params).plain
-            return web.Response(body=plain[: len(plain) // 2], headers={"Content-Type": JSON_TYPE})
+            return truncated(self._body(params))
         if call.fault == "wrong_user":
             foreign = self._foreign(params)
             if foreign:
-                return _negotiated(request, foreign)
+                return negotiated(request, foreign)
             call.fault = None  # there is nobody else
-        return self._instead(call.fault) or _negotiated(request, self._body(params))
+        return self._instead(call.fault) or negotiated(request, self._body(params))
 
     def _instead(self, kind: str | None) -> web.Response | None:
         """Give the answer of those kinds of fault that do not depend on the right answer."""
         coded = error_of(kind or "")
         if coded:
-            return _plain(error(*coded))
+            return plain(error(*coded))
         if kind == "false_404":
-            return _plain(error(6, 404, "User not found"))
+            return plain(error(6, 404, "User not found"))
         if kind == "rate_limit":
             wait = self.faults.retry_after
-            return _plain(error(29, 429), {} if wait is None else {"Retry-After": str(wait)})
+            return plain(error(29, 429), {} if wait is None else {"Retry-After": str(wait)})
         if kind == "html_502":
-            return web.Response(status=502, text=_HTML, content_type="text/html")
+            return bad_gateway()
         if kind == "empty":
-            return web.Response(body=b"", headers={"Content-Type": JSON_TYPE})
+            return empty()
         return None
 
     def _body(self, params: Mapping[str, str]) -> Body:
@@ -223,18 +240,3 @@ async def _sent(request: web.Request) -> Mapping[str, object]:
     if request.method != "POST":
         return request.query
     return {**request.query, **await request.post()}
-
-
-def _plain(said: Answer, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(
-        status=said.status, body=Body(said).plain, headers={"Content-Type": JSON_TYPE, **(headers or {})}
-    )
-
-
-def _negotiated(request: web.Request, body: Body) -> web.Response:
-    """Gzip what is worth it, from the kept bytes: aiohttp would compress a page anew for every call."""
-    headers = {"Content-Type": JSON_TYPE}
-    if body.is_large and "gzip" in request.headers.get("Accept-Encoding", ""):
-        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-        return web.Response(status=body.status, body=body.gzipped, headers=headers)
-    return web.Response(status=body.status, body=body.plain, headers=headers)
