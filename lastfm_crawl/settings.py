@@ -1,8 +1,8 @@
 """Every knob, with its default, its unit and who uses it.
 
 The names under "ours" are read from the environment and from ``.env`` beside scrapy.cfg; ``-s NAME=value`` wins over
-both. Secrets (``LASTFM_API_KEY``) are no settings: :func:`lastfm_crawl.config.secret` reads them from the environment
-where they are needed, so that no log, record or ``scrapy settings`` can show them.
+both. Secrets (``LASTFM_API_KEY``, ``SPOTIFY_CLIENT_SECRET``) are no settings: :func:`lastfm_crawl.config.secret` reads
+them from the environment where they are needed, so that no log, record or ``scrapy settings`` can show them.
 """
 
 import os
@@ -23,6 +23,10 @@ ADDONS = {"lastfm_crawl.config.ProjectAddon": 0}  # what some of these settings 
 
 # Base URL of the API, or of any stand-in. Used by the spiders and the signing handler.
 LASTFM_API_URL = os.environ.get("LASTFM_API_URL", "https://ws.audioscrobbler.com/2.0/")
+# The same of Spotify, of the place where it gives tokens, and the app in whose name we ask (its secret is no setting).
+SPOTIFY_API_URL = os.environ.get("SPOTIFY_API_URL", "https://api.spotify.com/v1")
+SPOTIFY_TOKEN_URL = os.environ.get("SPOTIFY_TOKEN_URL", "https://accounts.spotify.com/api/token")
+SPOTIFY_CLIENT_ID = os.environ.get("SPOTIFY_CLIENT_ID")
 # Mail address or URL put into the User-Agent, so that a service can reach whoever crawls it.
 CONTACT = os.environ.get("CONTACT")
 # Folder of the embedded defaults. Used wherever one of the next two is not set.
@@ -86,6 +90,7 @@ SPIDER_MIDDLEWARES = {
 ITEM_PIPELINES = {
     "lastfm_crawl.pipelines.validate.ValidatePipeline": 100,
     "lastfm_crawl.pipelines.deduplicate.DeduplicatePipeline": 200,
+    "lastfm_crawl.pipelines.match.MatchPipeline": 300,
     "lastfm_crawl.pipelines.load.LoadPipeline": 800,
 }
 EXTENSIONS = {

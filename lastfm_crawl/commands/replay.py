@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import argparse
 
 SINKS = ("postgres",)
-LOAD = "lastfm_crawl.pipelines.load.LoadPipeline"
+WRITING = ("lastfm_crawl.pipelines.match.MatchPipeline", "lastfm_crawl.pipelines.load.LoadPipeline")
 RECORD = "lastfm_crawl.extensions.run_record.RunRecord"
 
 
@@ -99,8 +99,9 @@ class Command(ScrapyCommand):
             for name, value in settings.items():
                 self.settings.set(name, value, priority)
         if plan.dry_run:
-            for name, component in (("ITEM_PIPELINES", LOAD), ("EXTENSIONS", RECORD)):
-                self.settings.set(name, {**self.settings.getdict(name), component: None}, "cmdline")
+            for name, components in (("ITEM_PIPELINES", WRITING), ("EXTENSIONS", (RECORD,))):
+                without = dict.fromkeys(components)
+                self.settings.set(name, {**self.settings.getdict(name), **without}, "cmdline")
         return plan
 
     def _methods(self, spider: str) -> frozenset[str]:

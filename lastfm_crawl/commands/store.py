@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import sys
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
+from lastfm_crawl.commands.working import working
 from lastfm_crawl.httpcache import StoreError, open_store
-from lastfm_crawl.services import lastfm
+from lastfm_crawl.services import service_of
 from lastfm_crawl.stop import Exit
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from lastfm_crawl.httpcache import Storage
 
 #: Lines about single objects that are shown; the rest is counted.
 SHOWN = 100
-#: Seconds between two plain lines of progress where there is no terminal.
-INTERVAL = 10.0
+#: What is not packed, for it is to be forgotten after its time.
+NOT_FOR_EVER = ("spotify",)
 
 
 class Command(ScrapyCommand):
@@ -121,7 +119,7 @@ class Command(ScrapyCommand):
         from lastfm_crawl.httpcache.upkeep import verify  # noqa: PLC0415
 
         faults = 0
-        with self._progress("verifying", self._count(store, "requests/", "archive/")) as advance:
+        with working("verifying", self._count(store, "requests/", "archive/")) as advance:
             for line in verify(store, key_of, advance):
                 faults += 1
                 if faults <= SHOWN:
@@ -131,7 +129,7 @@ class Command(ScrapyCommand):
     def _copy(self, source: Storage, target: Storage) -> int:
         from lastfm_crawl.httpcache.upkeep import copy  # noqa: PLC0415
 
-        with self._progress("copying", self._count(source, "")) as advance:
+        with working("copying", self._count(source, "")) as advance:
             done = copy(source, target, advance)
         for line in done.faults[:SHOWN]:
             self._console.print(line)
@@ -142,8 +140,8 @@ class Command(ScrapyCommand):
     def _pack(self, store: Storage, method: str | None, compression: Any) -> int:
         from lastfm_crawl.httpcache.packs import pack  # noqa: PLC0415
 
-        with self._progress("packing", None) as advance:
-            done = pack(store, method, compression, advance)
+        with working("packing", None) as advance:
+            done = pack(store, method, compression, advance, NOT_FOR_EVER)
         for line in done.faults[:SHOWN]:
             self._console.print(line)
         said = f"{done.packed:,} answers packed, {done.unchanged:,} were packed before"
@@ -160,26 +158,6 @@ class Command(ScrapyCommand):
         self._end(Exit.LOSSES, f"{faults:,} {what}" + (f", of which {SHOWN} are shown" if faults > SHOWN else ""))
         return int(Exit.LOSSES)
 
-    @contextmanager
-    def _progress(self, title: str, total: int | None) -> Iterator[Callable[[], None]]:
-        """What to call once an object: a bar on a terminal, a plain line every few seconds elsewhere."""
-        if sys.stderr.isatty():
-            columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-            with Progress(*columns, console=Console(stderr=True)) as bar:
-                task = bar.add_task(title, total=total)
-                yield lambda: bar.advance(task)
-            return
-        done, last = 0, time.monotonic()
-
-        def advance() -> None:
-            nonlocal done, last
-            done += 1
-            if time.monotonic() - last >= INTERVAL:
-                last = time.monotonic()
-                sys.stderr.write(f"{title}: {done:,}" + (f" of {total:,}\n" if total is not None else "\n"))
-
-        yield advance
-
 
 def _existing(store: Storage) -> Storage:
     """*store*, unless it is a folder that is not there: a mistyped path would look like an empty store."""
@@ -191,9 +169,10 @@ def _existing(store: Storage) -> Storage:
 
 def key_of(method: str, params: Mapping[str, str]) -> str | None:
     """Where the answer to a question belongs; None for services that have no say in it."""
-    if not method.startswith("user."):
+    service = service_of(method)
+    if service is None:
         return None
     try:
-        return lastfm.Call.of(method, params).store_key
-    except KeyError:
-        return f"requests/{method}/(no user)"
+        return str(service.call_of(method, params).store_key)
+    except (KeyError, ValueError):
+        return f"requests/{method}/(no such question)"

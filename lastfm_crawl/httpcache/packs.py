@@ -22,7 +22,7 @@ from lastfm_crawl.httpcache.parallel import in_threads
 from lastfm_crawl.httpcache.storage import Entry, Storage, md5
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
 Compression = Literal["zstd", "gzip"]
 #: Bytes of JSON in a frame and in a segment, before compression.
@@ -68,8 +68,9 @@ def pack(
     methods: str | None = None,
     compression: Compression = "zstd",
     on_answer: Callable[[], object] = lambda: None,
+    leave_out: Collection[str] = (),
 ) -> Packing:
-    """Pack what is not packed yet, of one method or of all. Raises StoreError.
+    """Pack what is not packed yet, of one method or of all but those to *leave_out*. Raises StoreError.
 
     Whatever interrupts it, the next call goes on: segments that are finished count.
     """
@@ -77,6 +78,8 @@ def pack(
     faults: list[str] = []
     prefix = f"requests/{methods}/" if methods else "requests/"
     for method, entries in groupby(storage.entries(prefix), key=lambda entry: entry.key.split("/")[1]):
+        if method in leave_out:
+            continue
         known = {answer.key: (answer, index) for index in indexes(storage, method) for answer in index.answers}
         left = []
         for entry in entries:

@@ -23,7 +23,7 @@ from lastfm_crawl.items import (
     UserMark,
     user_key,
 )
-from lastfm_crawl.warehouse import binary
+from lastfm_crawl.warehouse import binary, spotify
 from lastfm_crawl.warehouse.histories import Changes, load_histories
 from lastfm_crawl.warehouse.lookups import load_lookups
 from lastfm_crawl.warehouse.names import STAGING as _STAGING_NAMES
@@ -124,7 +124,7 @@ LEFT JOIN LATERAL (
     WHERE m.user_id = s.user_id AND m.page = 0
       AND NOT EXISTS (SELECT FROM fetches f
                       WHERE f.user_id = m.user_id AND f.page > 0 AND f.fetched_at > m.fetched_at
-                        AND (m.status = 'not_found' OR f.method = m.method))
+                        AND (m.status = 'not_found' AND f.method LIKE 'user.%' OR f.method = m.method))
     ORDER BY m.fetched_at DESC, m.status LIMIT 1) mark ON true
 WHERE u.id = s.user_id
   AND (u.status, u.status_detail, u.status_at)
@@ -166,13 +166,16 @@ class PostgresSink:
         self._catalogue.begin()
         with connection.cursor() as cursor:
             cursor.execute(_STAGING + _STAGING_NAMES)
-            load_lookups(cursor, [item for item in items if isinstance(item, Lookup)])
+            lookups = [item for item in items if isinstance(item, Lookup)]
+            load_lookups(cursor, lookups)
+            spotify.load_answers(cursor, lookups)
             pages = [item for item in items if isinstance(item, Page)]
             admissions = [item for item in items if isinstance(item, Admissions)]
             self._load_users(cursor, pages, admissions)
             loaded = self._load_fetches(cursor, self._newest(pages))
             self._load_friendships(cursor, {i: p for i, p in loaded.items() if isinstance(p, FriendsPage)})
             self._load_user_artists(cursor, {i: p for i, p in loaded.items() if isinstance(p, TopArtistsPage)})
+            spotify.load_tops(cursor, loaded)
             self._changes = load_histories(cursor, self._catalogue, loaded, self._users)
             if pages:
                 cursor.execute(_SAVE_STATUS)

@@ -349,14 +349,19 @@ class StoredData(NamedTuple):
 
 def stored_bytes(connection: psycopg.Connection) -> int:
     """Bytes of all answers of Last.fm that are kept."""
-    row = connection.execute("SELECT coalesce(sum(bytes), 0)::bigint FROM fetches").fetchone()
+    row = connection.execute(
+        "SELECT coalesce(sum(bytes), 0)::bigint FROM fetches WHERE method LIKE 'user.%'"
+    ).fetchone()
     return row[0] if row else 0
 
 
 def stored_by_method(connection: psycopg.Connection) -> list[StoredData]:
     """What is kept of each method's answers, the largest first."""
     rows = connection.execute(
-        "SELECT method, count(*), sum(bytes)::bigint AS size FROM fetches GROUP BY method ORDER BY size DESC, method"
+        """
+        SELECT method, count(*), sum(bytes)::bigint AS size FROM fetches WHERE method LIKE 'user.%'
+        GROUP BY method ORDER BY size DESC, method
+        """
     )
     return [StoredData(*row) for row in rows]
 
@@ -367,7 +372,7 @@ def stored_by_user(connection: psycopg.Connection, limit: int) -> list[StoredDat
         """
         SELECT u.name, f.answers, f.size
         FROM (SELECT user_id, count(*) AS answers, sum(bytes)::bigint AS size FROM fetches
-              GROUP BY user_id ORDER BY size DESC, user_id LIMIT %s) f
+              WHERE method LIKE 'user.%%' GROUP BY user_id ORDER BY size DESC, user_id LIMIT %s) f
         JOIN users u ON u.id = f.user_id ORDER BY f.size DESC, u.name
         """,
         [limit],

@@ -1,0 +1,105 @@
+"""Artists that a crawl brings find their ids while it runs, as far as names that are equal in some form can tell.
+
+Behind the loader, on a connection of its own: what is committed is looked up in the catalogue, in batches, and no page
+waits for it. Names with typos want the whole catalogue in memory: that is what ``scrapy match`` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from lastfm_crawl.items import LovedTracksPage, RecentTracksPage, TopArtistsPage, TopTracksPage
+from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
+from lastfm_crawl.warehouse.matches import catalogue_version, new_artists
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scrapy.crawler import Crawler
+
+    from lastfm_crawl.warehouse.matches import Artist
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at what is new.
+INTERVAL = 2.0
+_WITH_ARTISTS = (LovedTracksPage, RecentTracksPage, TopArtistsPage, TopTracksPage)
+
+
+class MatchPipeline:
+    """Lets pages pass, and matches their artists behind them."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._warehouse: Warehouse | None = None
+        self._matching: asyncio.Task[None] | None = None
+        self._first = self._after = 0
+        self._end = asyncio.Event()
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> MatchPipeline:
+        """Scrapy's constructor."""
+        return cls(crawler)
+
+    async def process_item(self, item: Any) -> Any:
+        """The same item; the first that names artists wakes the matching."""
+        if self._matching is None and isinstance(item, _WITH_ARTISTS):
+            self._matching = asyncio.get_running_loop().create_task(self._match())
+        return item
+
+    async def close_spider(self) -> None:
+        """Match what is left. The loader has closed before: pipelines close in the reverse of their order."""
+        self._end.set()
+        if self._matching is not None:
+            await self._matching
+
+    async def _match(self) -> None:
+        """Match what is new until the crawl ends; that it cannot be done is no loss, for it can be done later."""
+        try:
+            self._warehouse = Warehouse.of(self._crawler).another(self._crawler)
+            await self._warehouse.open()
+            if not await self._warehouse.run(catalogue_version, "artists"):
+                return
+            self._first = self._after = await self._warehouse.run(_oldest_unmatched)
+            while not self._end.is_set():
+                await self._match_new()
+                await _wait(self._end, INTERVAL)
+            # Ids are given before they are committed: one that was passed by is found now.
+            self._after = self._first
+            await self._match_new()
+        except (WarehouseUnavailableError, psycopg.Error) as exc:
+            logger.warning("artists could not be matched (%s); `scrapy match` does it later", exc)
+
+    async def _match_new(self) -> None:
+        assert self._warehouse is not None  # noqa: S101  (opened before)
+        while artists := await self._warehouse.run(new_artists, self._after):
+            believed = await self._warehouse.run(_match_equals, artists)
+            self._crawler.stats.inc_value("lastfm_crawl/artists_matched", believed)
+            self._crawler.stats.inc_value("lastfm_crawl/artists_looked_up", len(artists))
+            self._after = artists[-1].id
+
+
+def _match_equals(connection: psycopg.Connection, artists: Sequence[Artist]) -> int:
+    from lastfm_crawl.warehouse.artist_matches import match_equals  # noqa: PLC0415  (only who has a catalogue waits)
+
+    return match_equals(connection, artists)
+
+
+def _oldest_unmatched(connection: psycopg.Connection) -> int:
+    """An id below which every artist was looked for."""
+    found = new_artists(connection, 0, 1)
+    if found:
+        return found[0].id - 1
+    row = connection.execute("SELECT coalesce(max(id), 0) FROM artists").fetchone()
+    return row[0] if row else 0
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return
