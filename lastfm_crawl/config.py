@@ -39,9 +39,10 @@ def user_agent(settings: BaseSettings) -> str:
 
 def check(settings: BaseSettings) -> None:
     """Raise ValueError, one line that names the setting, for what cannot work."""
-    parts = urlsplit(settings["LASTFM_API_URL"])
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"LASTFM_API_URL={settings['LASTFM_API_URL']!r} is not an http(s) URL")
+    for name in ("LASTFM_API_URL", "SPOTIFY_API_URL", "SPOTIFY_TOKEN_URL"):
+        parts = urlsplit(settings[name])
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{name}={settings[name]!r} is not an http(s) URL")
     amounts = dict.fromkeys(
         ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT"), "seconds"
     )

@@ -5,33 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
-from scrapy.exceptions import IgnoreRequest
-
 from lastfm_crawl.config import secret
+from lastfm_crawl.downloader.tokens import SpotifySigner
 from lastfm_crawl.services import lastfm
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from scrapy import Request
     from scrapy.crawler import Crawler
-    from scrapy.http import Response
 
+    from lastfm_crawl.downloader.tokens import Send
     from lastfm_crawl.services.service import Call
-
-    #: Sends a request as it is, past all middlewares.
-    Send = Callable[[Request], Awaitable[Response]]
-
-
-class CredentialsRefusedError(IgnoreRequest):
-    """A service does not take our credentials, or there are none: one line that says what to do. The run stops."""
 
 
 class Signer(Protocol):
     """Knows the credentials of one service."""
 
     async def sign(self, request: Request) -> Request:
-        """A copy of *request* with credentials. Raises CredentialsRefusedError, and what a download raises."""
+        """A copy of *request* with credentials."""
 
     def renew(self, request: Request) -> None:
         """What *request* went out with is worn out: the next one gets something fresh."""
@@ -40,7 +30,9 @@ class Signer(Protocol):
 class LastfmSigner:
     """Adds the API key to the URL."""
 
-    async def sign(self, request: Request) -> Request:  # noqa: D102
+    @staticmethod
+    async def sign(request: Request) -> Request:
+        """A copy of *request* with the key, when there is one."""
         key = secret("LASTFM_API_KEY")
         return request if key is None else request.replace(url=lastfm.signed(request.url, key))
 
@@ -49,10 +41,10 @@ class LastfmSigner:
 
 
 class Signers:
-    """The signers of one crawl."""
+    """The signers of one crawl; those that have to ask for credentials do so by *send*."""
 
-    def __init__(self) -> None:
-        self._signers: dict[str, Signer] = {"user": LastfmSigner()}
+    def __init__(self, crawler: Crawler, send: Send) -> None:
+        self._signers: dict[str, Signer] = {"user": LastfmSigner(), "spotify": SpotifySigner(crawler, send)}
 
     def of(self, call: Call) -> Signer | None:
         """Whoever signs *call*; None where no credentials are needed."""
@@ -62,8 +54,13 @@ class Signers:
 _signers: WeakKeyDictionary[Crawler, Signers] = WeakKeyDictionary()
 
 
-def signers_of(crawler: Crawler) -> Signers:
-    """The signers of *crawler*: the handlers sign with them, the error middleware says when to renew."""
-    if crawler not in _signers:
-        _signers[crawler] = Signers()
-    return _signers[crawler]
+def make_signers(crawler: Crawler, send: Send) -> Signers:
+    """The signers of *crawler*, made once, whichever download handler is the first to be."""
+    return _signers.setdefault(crawler, Signers(crawler, send))
+
+
+def renew(crawler: Crawler, request: Request) -> None:
+    """The credentials of *request* are worn out."""
+    signers = _signers.get(crawler)
+    if signers is not None and (signer := signers.of(request.meta["call"])):
+        signer.renew(request)

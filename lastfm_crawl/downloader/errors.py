@@ -23,9 +23,10 @@ from scrapy.exceptions import (
     NotSupported,
 )
 
-from lastfm_crawl.downloader.credentials import CredentialsRefusedError, signers_of
+from lastfm_crawl.downloader.credentials import renew
 from lastfm_crawl.downloader.pace import StoppedWaitingError, pacer_of
 from lastfm_crawl.downloader.redact import redact, redact_bytes
+from lastfm_crawl.downloader.tokens import CredentialsRefusedError, LoginExpiredError
 from lastfm_crawl.services import service_of
 from lastfm_crawl.services.problems import Action, Problem, Rule
 from lastfm_crawl.stop import PageLostError, PageTooLargeError, stop_run, stopping
@@ -66,7 +67,6 @@ class ErrorMiddleware:
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
         self._pacer = pacer_of(crawler)
-        self._signers = signers_of(crawler)
         self._first_pause = crawler.settings.getfloat("BACKOFF_FIRST")
         self._max_pause = crawler.settings.getfloat("BACKOFF_MAX")
         self._last_good: float | None = None
@@ -103,6 +103,9 @@ class ErrorMiddleware:
             return None
         if isinstance(exception, CredentialsRefusedError):
             stop_run(self._crawler, "key_rejected", str(exception))
+        if isinstance(exception, LoginExpiredError):
+            self._crawler.stats.inc_value("lastfm_crawl/lost")
+            logger.error("%s is lost: %s", _what(request), exception)
         if isinstance(exception, IgnoreRequest):
             return None
         if isinstance(exception, StoppedWaitingError):
@@ -149,19 +152,14 @@ class ErrorMiddleware:
                 await self._pause(self._first_pause)
                 return _retry(request, unconfirmed=problem.rule.status)
             case Action.RENEW if not request.meta.get("renewed"):
-                return self._renewed(request)
+                renew(self._crawler, request)
+                return _retry(request, renewed=True)
             case Action.DENIED | Action.RENEW | Action.RECORD | Action.REPHRASE:
                 return self._passed_on(request, response, problem)
             case _:
                 if action is Action.RETRY_SMALLER:
                     self._split(request, problem)
                 return await self._again(request, problem, MAX_ATTEMPTS, _retry_after(response))
-
-    def _renewed(self, request: Request) -> Request:
-        """The request once more, with fresh credentials."""
-        if signer := self._signers.of(request.meta["call"]):
-            signer.renew(request)
-        return _retry(request, renewed=True)
 
     def _passed_on(self, request: Request, response: Response, problem: Problem) -> Response:
         """The response with *problem*, for the spider; neither stored nor done: the next run asks again."""

@@ -10,7 +10,7 @@ from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.exceptions import DownloadFailedError, IgnoreRequest
 from scrapy.utils.misc import build_from_crawler, load_object
 
-from lastfm_crawl.downloader.credentials import signers_of
+from lastfm_crawl.downloader.credentials import make_signers
 from lastfm_crawl.downloader.pace import StoppedWaitingError, pacer_of
 from lastfm_crawl.downloader.redact import clean_logs, redact
 
@@ -36,7 +36,7 @@ class SigningHandler(BaseDownloadHandler):
         base = crawler.settings["DOWNLOAD_HANDLERS_BASE"]["https"]
         self._inner = cast("DownloadHandlerProtocol", build_from_crawler(load_object(base), crawler))
         self._pacer = pacer_of(crawler)
-        self._signers = signers_of(crawler)
+        self._signers = make_signers(crawler, self._inner.download_request)
         clean_logs()
 
     async def download_request(self, request: Request) -> Response:

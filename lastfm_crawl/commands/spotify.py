@@ -1,0 +1,173 @@
+"""Logging in with Spotify, so that ``scrapy crawl spotify_top`` may ask what a user plays there."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+from scrapy.commands import ScrapyCommand
+from scrapy.exceptions import UsageError
+
+from lastfm_crawl import config
+from lastfm_crawl.logins import Logins
+from lastfm_crawl.services import spotify
+from lastfm_crawl.services.problems import Problem
+from lastfm_crawl.spiders.arguments import names
+from lastfm_crawl.stop import Exit
+
+if TYPE_CHECKING:
+    import argparse
+
+#: Seconds that we wait for the consent.
+PATIENCE = 300.0
+_STEP = 1.0
+
+
+class LoginError(Exception):
+    """There is no login: one line that says why, and the exit code."""
+
+    def __init__(self, code: Exit, line: str) -> None:
+        super().__init__(line)
+        self.code = code
+
+
+class Command(ScrapyCommand):
+    requires_project = True
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        return "login NAME | logout NAME"
+
+    def short_desc(self) -> str:
+        return "Log a user in with Spotify, for `scrapy crawl spotify_top`"
+
+    def long_desc(self) -> str:
+        return (
+            "NAME is the user's name on Last.fm. login opens Spotify's page, where the user consents to having their"
+            " top artists and tracks read, and keeps what Spotify gives in DATA_DIR, readable to its owner alone."
+            " Register http://127.0.0.1/callback as a redirect URI of your app (any port is taken then)."
+        )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument("--no-browser", action="store_true", help="login: show the address, open nothing")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+        if len(args) != 2 or args[0] not in {"login", "logout"}:
+            raise UsageError(f"say one of: {self.syntax()}")
+        try:
+            config.check(self.settings)
+            (user,) = names(args[1])
+            if args[0] == "login":
+                self._login(user, browser=not opts.no_browser)
+            else:
+                gone = Logins(self.settings).forget(user)
+                print(f"{user} is logged out" if gone else f"{user} was not logged in")
+        except ValueError as exc:
+            self._end(Exit.WRONG_USE, str(exc))
+        except LoginError as exc:
+            self._end(exc.code, str(exc))
+        except KeyboardInterrupt:
+            self._end(Exit.RESUMABLE, "interrupted; nobody was logged in")
+
+    def _login(self, user: str, *, browser: bool) -> None:
+        """Authorization code with PKCE on a loopback redirect (RFC 8252). Raises LoginError and ValueError."""
+        assert self.settings is not None  # noqa: S101
+        client_id, token_url = self.settings["SPOTIFY_CLIENT_ID"], self.settings["SPOTIFY_TOKEN_URL"]
+        if not client_id:
+            raise ValueError("SPOTIFY_CLIENT_ID is not set: create an app at https://developer.spotify.com/dashboard")
+        verifier, state = secrets.token_urlsafe(64), secrets.token_urlsafe(16)
+        with _Redirect(state) as redirect:
+            challenge = spotify.challenge_of(verifier)
+            page = spotify.authorize_url(token_url, client_id, redirect.uri, challenge, state)
+            print(f"Consent on this page:\n{page}", flush=True)
+            if browser:
+                webbrowser.open(page)
+            code = redirect.wait()
+        token = _exchange(token_url, spotify.code_exchange(code, verifier, client_id, redirect.uri))
+        if token.refresh_token is None:
+            raise LoginError(Exit.LOSSES, "Spotify gave nothing that could be kept; try again")
+        Logins(self.settings).keep(user, token.refresh_token)
+        print(f"{user} is logged in; `scrapy crawl spotify_top` asks for their top artists and tracks")
+
+    def _end(self, code: Exit, line: str) -> None:
+        self.exitcode = int(code)
+        sys.stderr.write(f"scrapy spotify: {line}\n")
+
+
+class _Redirect:
+    """Where Spotify sends the browser after the consent: a port of this machine, for this one login."""
+
+    def __init__(self, state: str) -> None:
+        self._state = state
+        self.answer: dict[str, str] = {}
+        redirect = self
+
+        class Handler(BaseHTTPRequestHandler):
+            error_content_type: ClassVar[str] = "text/plain; charset=utf-8"  # type: ignore[misc]
+
+            def do_GET(self) -> None:
+                ours = redirect.take(self.path)
+                text = "You can close this page and go back." if ours else "This is not the answer that we wait for."
+                self.send_response(200 if ours else 400)
+                self.send_header("Content-Type", "text/plain; charset=utf-8")
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_: object) -> None:
+                """Nothing: the path holds the code."""
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self._server.timeout = _STEP
+        self.uri = f"http://127.0.0.1:{self._server.server_port}/callback"
+
+    def __enter__(self) -> _Redirect:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.server_close()
+
+    def take(self, path: str) -> bool:
+        """Keep the answer in *path*; False when it is none to our question."""
+        parts = urlsplit(path)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        ours = parts.path == "/callback" and secrets.compare_digest(
+            query.get("state", "").encode(), self._state.encode()
+        )
+        if ours:
+            self.answer = query
+        return ours
+
+    def wait(self) -> str:
+        """The code of the consent. Raises LoginError."""
+        end = time.monotonic() + PATIENCE
+        while not self.answer:
+            if time.monotonic() > end:
+                raise LoginError(Exit.RESUMABLE, "nobody consented within five minutes; run it again")
+            self._server.handle_request()
+        if "code" not in self.answer:
+            raise LoginError(Exit.LOSSES, f"Spotify says: {self.answer.get('error', 'no code')}; nobody was logged in")
+        return self.answer["code"]
+
+
+def _exchange(url: str, question: spotify.TokenRequest) -> spotify.Token:
+    """The token for a code. Raises LoginError."""
+    request = urllib.request.Request(url, question.body, dict(question.headers), method="POST")  # noqa: S310  (checked)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+            answer = spotify.read_token(response.status, response.read())
+    except urllib.error.HTTPError as exc:
+        answer = spotify.read_token(exc.code, exc.read())
+    except OSError as exc:
+        raise LoginError(Exit.RESUMABLE, f"{urlsplit(url).netloc} does not answer ({exc}); run it again") from exc
+    if isinstance(answer, Problem):
+        raise LoginError(Exit.LOSSES, f"Spotify gives no token: {answer.message}")
+    return answer
