@@ -7,29 +7,42 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import marshal
 import os
+import pickle
 import signal
 import threading
 import time
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import aclosing
+from dataclasses import fields, replace
 from itertools import islice
 from multiprocessing import get_context, parent_process
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, Envelope, decode
 from lastfm_crawl.httpcache.folder import FolderStorage
 from lastfm_crawl.httpcache.keys import archive_key, check_key
 from lastfm_crawl.httpcache.storage import StoreError
-from lastfm_crawl.items import Answered, FriendsPage, Page, name_fault
+from lastfm_crawl.items import (
+    Answered,
+    FriendsPage,
+    Page,
+    RecentTracksPage,
+    TopArtistsPage,
+    TopTracksPage,
+    name_fault,
+)
 from lastfm_crawl.services import service_of
 from lastfm_crawl.services.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 
     from lastfm_crawl.httpcache.storage import Storage
+
+T = TypeVar("T")
 
 #: Answers that a process reads and parses at a time.
 BATCH = 32
@@ -145,6 +158,10 @@ def _work(sources: Sequence[Source], since: float) -> list[Stored]:
     ]
 
 
+def _work_packed(sources: Sequence[Source], since: float) -> bytes:
+    return _packed(_work(sources, since))
+
+
 def _work_outlines(sources: Sequence[Source], since: float) -> list[Stored | Outline]:
     return [stored if stored.page is None else outline(stored) for stored in _work(sources, since)]
 
@@ -175,6 +192,38 @@ def _get(key: str) -> bytes | None:
     return _Worker.storage.get(key)
 
 
+# --- on the way ---------------------------------------------------------------------------------------------------
+
+#: Pages of plain values alone, which marshal takes in half the time of pickle; each by its fields.
+_KINDS: tuple[type[Answered], ...] = (RecentTracksPage, TopArtistsPage, TopTracksPage)
+_FIELDS = [tuple(field.name for field in fields(kind)) for kind in _KINDS]
+
+
+def _packed(batch: list[Stored]) -> bytes:
+    """*batch* as bytes for another process of this interpreter."""
+    rows: list[object] = []
+    for stored in batch:
+        if isinstance(stored.page, _KINDS):
+            number = _KINDS.index(type(stored.page))
+            values = [getattr(stored.page, name) for name in _FIELDS[number]]
+            rows.append((stored.key, number, [list(v) if isinstance(v, range) else v for v in values]))
+        else:
+            rows.append(pickle.dumps(stored))
+    return marshal.dumps(rows)
+
+
+def _unpacked(packed: bytes) -> list[Stored]:
+    """What :func:`_packed` made bytes of."""
+    batch = []
+    for row in marshal.loads(packed):  # noqa: S302  (our own process wrote it)
+        if isinstance(row, bytes):
+            batch.append(pickle.loads(row))  # noqa: S301  (the same)
+            continue
+        key, number, values = row
+        batch.append(Stored(key, _KINDS[number](**dict(zip(_FIELDS[number], values, strict=True)))))
+    return batch
+
+
 # --- in the process that asks -------------------------------------------------------------------------------------
 
 
@@ -193,18 +242,22 @@ class Reader:
         finally:
             signal.signal(signal.SIGINT, handler)
 
-    def pages(self, sources: Iterable[Source], since: float = 0) -> AsyncIterator[list[Stored]]:
+    async def pages(self, sources: Iterable[Source], since: float = 0) -> AsyncIterator[list[Stored]]:
         """The pages of *sources*, batch after batch. Raises StoreError."""
-        return self._each(_work, sources, since)
+        async with aclosing(self._each(_work_packed, sources, since)) as batches:
+            async for packed in batches:
+                yield _unpacked(packed)
 
     def outlines(self, sources: Iterable[Source]) -> AsyncIterator[list[Stored | Outline]]:
         """What the walk needs of the friends lists *sources*; what is wrong with others. Raises StoreError."""
         return self._each(_work_outlines, sources, 0)
 
-    async def _each(self, work: Callable[..., list], sources: Iterable[Source], since: float) -> AsyncIterator[list]:  # type: ignore[type-arg]
+    async def _each(
+        self, work: Callable[[Sequence[Source], float], T], sources: Iterable[Source], since: float
+    ) -> AsyncGenerator[T]:
         loop = asyncio.get_running_loop()
         rest = iter(sources)
-        batches: deque[asyncio.Future[list]] = deque()  # type: ignore[type-arg]
+        batches: deque[asyncio.Future[T]] = deque()
         try:
             while True:
                 # In a thread: the next answers of a pack may have to be fetched.

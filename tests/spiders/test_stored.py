@@ -10,9 +10,9 @@ from lastfm_crawl.httpcache.envelope import Envelope, encode
 from lastfm_crawl.httpcache.folder import FolderStorage
 from lastfm_crawl.httpcache.keys import archive_key
 from lastfm_crawl.httpcache.memory import MemoryStorage
-from lastfm_crawl.items import TopArtistsPage, UserMark
+from lastfm_crawl.items import FriendsPage, Profile, RecentTracksPage, TopArtistsPage, TopTracksPage, UserMark
 from lastfm_crawl.services import lastfm
-from lastfm_crawl.spiders.stored import BATCH, Reader, parse, read_here
+from lastfm_crawl.spiders.stored import BATCH, Reader, Stored, _packed, _unpacked, parse, read_here
 
 CALL = lastfm.get_top_artists("rj")
 
@@ -108,3 +108,22 @@ class Opener:
 
     def __call__(self):
         return FolderStorage(self.folder)
+
+
+def test_what_goes_from_process_to_process_arrives_as_it_was():
+    common = {"method": "m", "user": "Ünä 坂", "params": "p", "received": 2, "fetched_at": 1.5, "size": 9}
+    names = ["a", "\U0001f3b5"]
+    batch = [
+        Stored("k1", TopArtistsPage(**common, period="overall", ranks=[1, 2], names=names, playcounts=[2**40, 0])),
+        Stored("k2", RecentTracksPage(**common, window_from=0, window_to=9, per_page=2, uts=[5, 4], artists=names,
+                                      tracks=names, loved=[True, False], skipped={"undated": 1})),
+        Stored("k3", TopTracksPage(**common, period="overall", tracks=names)),
+        Stored("k4", FriendsPage(**common, friends=(Profile("x", playcount=3),))),
+        Stored("k5", UserMark(**common, status="private", detail="hidden")),
+        Stored("k6", fault="it is gone"),
+        Stored("k7"),
+    ]  # fmt: skip
+    assert _unpacked(_packed(batch)) == batch
+    ranked = Stored("k", TopArtistsPage(**common, period="overall", ranks=range(3, 5), names=names, playcounts=[1, 1]))
+    (found,) = _unpacked(_packed([ranked]))
+    assert found.page.rows() == ranked.page.rows()
