@@ -1,0 +1,1 @@
+"""What the data is for: questions about music, answered from the warehouse's views."""
