@@ -3,9 +3,9 @@
     python -m benchmarks.crawl [--users 2000] [--artists 1000] [--rounds 3]
 
 All read the same pages from the same stand-in, in turns, in one run; medians. ``bare`` is Scrapy with its default
-settings (but INFO logging) and
-json.loads, which keeps nothing; ``tuned`` the same with the two settings that matter changed. Memory is
-the largest resident size of the crawl's process.
+settings (but INFO logging) and json.loads, which keeps nothing; ``tuned`` the same with the two settings that matter
+changed. Memory is the largest resident size of the crawl's process. With ``--catalogue 1000000`` the project is
+measured beside itself instead: without a catalogue, and matching every artist that comes against one of so many names.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
+WITH_CATALOGUE = "bench_catalogue"
 
 
 class Run(NamedTuple):
@@ -60,11 +61,24 @@ def bare(api: str, method: str, users: int, *words: str) -> Run:
     return Run(float(output), megabytes)
 
 
-def project(api: str, users: int, folder: Path, postgres: str) -> tuple[Run, Run]:
-    """``scrapy crawl friends`` and ``top_artists`` into an empty store and an empty database."""
+def import_catalogue(names: int, folder: Path, postgres: str) -> None:
+    """A database with a catalogue: every third of the stand-in's artists, written differently, among *names*."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {WITH_CATALOGUE}")
+    path = folder / "catalogue.csv"
+    with path.open("w", encoding="utf-8") as file:
+        file.write("artist_id,artist_name,popularity\n")
+        file.writelines(f"{number},ARTIST NUMBER {number},{number % 100}\n" for number in range(0, names * 3, 3))
+    url = psycopg.conninfo.make_conninfo(postgres, dbname=WITH_CATALOGUE)
+    environment = {"DATA_DIR": str(folder / "catalogue"), "DATABASE_URL": url}
+    _timed([sys.executable, "-m", "scrapy", "catalog", "import", str(path)], environment)
+
+
+def project(api: str, users: int, folder: Path, postgres: str, template: str = "template1") -> tuple[Run, Run]:
+    """``scrapy crawl friends`` and ``top_artists`` into an empty store and a copy of the database *template*."""
     name = f"bench_{time.monotonic_ns()}"
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     url = psycopg.conninfo.make_conninfo(postgres, dbname=name)
     environment = {
         "LASTFM_API_KEY": "bench",
@@ -109,6 +123,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=2000)
     parser.add_argument("--artists", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--catalogue", type=int, metavar="N", help="names to match artists with; needs no peers")
     options = parser.parse_args()
     users, found = options.users, {}
     peers = min(users, 200)
@@ -116,8 +131,15 @@ def main() -> None:
         server = EmbeddedPostgres(Path(folder, "pg"))
         postgres = server.start()
         rounds: list[dict[str, Run]] = []
+        if options.catalogue:
+            import_catalogue(options.catalogue, Path(folder), postgres)
         for number in range(options.rounds):
             friends, artists = project(api, users, Path(folder), postgres)
+            if options.catalogue:
+                _, matched = project(api, users, Path(folder), postgres, WITH_CATALOGUE)
+                rounds.append({"artists: project": artists, "artists: matched": matched})
+                print(f"round {number + 1}: {users / artists.seconds:.0f}, matched {users / matched.seconds:.0f}")
+                continue
             rounds.append({
                 "friends: project": friends,
                 "friends: bare": bare(api, "user.getFriends", users),
@@ -131,8 +153,9 @@ def main() -> None:
             name: (users / statistics.median(r[name].seconds for r in rounds), max(r[name].megabytes for r in rounds))
             for name in rounds[0]
         }
-        peer = pylast(api, peers)
-        found["artists: pylast"] = (peers / peer.seconds, peer.megabytes)
+        if not options.catalogue:
+            peer = pylast(api, peers)
+            found["artists: pylast"] = (peers / peer.seconds, peer.megabytes)
         server.remove()
     print(
         f"\n{users} users, {options.artists} artists each ({size / 1024:.0f} KB a page), median of {options.rounds}\n"
