@@ -336,3 +336,41 @@ class SpotifyProfile(Page):
     display_name: str | None = None
     country: str | None = None
     product: str | None = None
+
+
+class ReleaseGroup(NamedTuple):
+    """An album as MusicBrainz sees it: all its releases together, with the date of the first of them.
+
+    A date may be known to the year or the month only; with no year there is no date. ``artist`` is the credit as it
+    is written on the cover.
+    """
+
+    mbid: str
+    title: str
+    artist: str = ""
+    year: int | None = None
+    month: int | None = None
+    day: int | None = None
+    primary_type: str = ""
+    secondary_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ReleaseLookup(Lookup):
+    """The release group of the release with the id ``asked``.
+
+    ``release`` is the id that was answered: another one where releases were merged. With the status ``not_found``
+    there is no group.
+    """
+
+    asked: str
+    release: str = ""
+    group: ReleaseGroup | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ReleaseGroupSearch(Lookup):
+    """What MusicBrainz's search finds for an album of an artist, in its own order, which proves nothing."""
+
+    asked: tuple[str, str]
+    groups: tuple[ReleaseGroup, ...] = ()
