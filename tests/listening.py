@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from uuid import NAMESPACE_URL, uuid5
 
 import psycopg
 
@@ -12,21 +13,6 @@ import psycopg
 Play = tuple[str, str, str]
 #: Release year and status of an album by artist and name.
 Years = Mapping[tuple[str, str], tuple[int | None, str]]
-
-_VIEW = """
-CREATE TABLE IF NOT EXISTS test_years (album_id integer PRIMARY KEY, status text, release_year integer);
-CREATE OR REPLACE VIEW lastfm_scrobbles AS
-SELECT u.name AS username, s.at AS scrobbled_at, t.name AS track_name, a.name AS artist_name, al.name AS album_name,
-       nullif(r.track_mbid, '') AS track_mbid, nullif(r.artist_mbid, '') AS artist_mbid,
-       nullif(al.mbid, '') AS album_mbid, y.release_year, coalesce(y.status, 'pending') AS augmentation_status
-FROM scrobbles s
-JOIN users u ON u.id = s.user_id
-JOIN tracks t ON t.id = s.track_id
-JOIN artists a ON a.id = t.artist_id
-JOIN recordings r ON r.id = s.recording_id
-LEFT JOIN albums al ON al.id = r.album_id
-LEFT JOIN test_years y ON y.album_id = al.id
-"""
 
 
 def listen(connection: psycopg.Connection, user: str, plays: Iterable[Play]) -> None:
@@ -69,16 +55,32 @@ def listen(connection: psycopg.Connection, user: str, plays: Iterable[Play]) -> 
 
 def date_albums(connection: psycopg.Connection, years: Years) -> None:
     """The albums named came out in these years; those not named are pending."""
-    row = connection.execute("SELECT to_regclass('album_matches') IS NOT NULL").fetchone()
-    table = "album_matches" if row and row[0] else "test_years"
-    if table == "test_years":
-        connection.execute(_VIEW)
     for (artist, album), (year, status) in years.items():
+        mbid = str(uuid5(NAMESPACE_URL, f"{artist}/{album}"))
+        values = {"artist": artist, "album": album, "mbid": mbid, "year": year, "status": status}
+        if status != "not_found":
+            connection.execute(
+                """INSERT INTO release_groups
+                   (mbid, title, artist, year, primary_type, secondary_types, source, fetched_at)
+                   VALUES (%(mbid)s, %(album)s, %(artist)s, %(year)s, 'Album', '{}', 'web', now())""",
+                values,
+            )
+        if status == "matched":
+            connection.execute("INSERT INTO releases VALUES (%(mbid)s, %(mbid)s, %(mbid)s, now(), now())", values)
+            connection.execute(
+                """UPDATE albums al SET mbid = %(mbid)s FROM artists a
+                   WHERE a.id = al.artist_id AND a.name = %(artist)s AND al.name = %(album)s""",
+                values,
+            )
+            continue
         connection.execute(
-            f"""INSERT INTO {table} (album_id, status, release_year)
-                SELECT al.id, %s, %s FROM albums al JOIN artists a ON a.id = al.artist_id
-                WHERE a.name = %s AND al.name = %s""",
-            [status, year, artist, album],
+            """INSERT INTO album_searches
+               (artist, title, group_mbid, band, tier, score, runner_up, evidence, normaliser, first_searched_at,
+                searched_at)
+               SELECT %(artist)s, %(album)s, g.mbid, CASE WHEN g.mbid IS NULL THEN 'reject' ELSE 'accept' END,
+                      'fuzzy', 0.9, 0, '', 1, now(), now()
+               FROM (SELECT) one LEFT JOIN release_groups g ON g.mbid = %(mbid)s""",
+            values,
         )
     connection.commit()
 

@@ -81,7 +81,7 @@ class Command(crawl.Command):
             check_url(self.settings["DATABASE_URL"])
         if self.settings.getbool("HTTPCACHE_IGNORE_MISSING"):
             return
-        for name in getattr(spider_class, "needs", ()):
+        for name in spider_class.needed(self.settings) if hasattr(spider_class, "needed") else ():
             if not (config.secret(name) if name in config.SECRETS else self.settings[name]):
                 raise ValueError(f"{name} is not set: {WHERE_TO_GET[name]}; put it into the environment or .env")
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scrapy.http import Response
+    from scrapy.settings import BaseSettings
     from twisted.python.failure import Failure
 
     from lastfm_crawl.services.service import Call, Service
@@ -53,6 +54,11 @@ class ServiceSpider(Spider):
         }
         self.done = 0
         self.total = 0
+
+    @classmethod
+    def needed(cls, settings: BaseSettings) -> tuple[str, ...]:  # noqa: ARG003  (subclasses look at them)
+        """Those of ``needs`` that a run with *settings* needs."""
+        return cls.needs
 
     @classmethod
     def read(cls, given: Mapping[str, str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from scrapy import signals
 
@@ -10,9 +10,11 @@ from lastfm_crawl.spiders.arguments import Argument, count
 from lastfm_crawl.spiders.base import ServiceSpider
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from scrapy import Request
+
+    from lastfm_crawl.services.service import Call
 
 #: Rows of the work list whose names are fetched at a time: the ids of all of it are in memory, the names are not.
 BATCH = 500
@@ -33,6 +35,15 @@ class EnrichmentSpider(ServiceSpider):
     async def questions(self, ids: Sequence[int]) -> Iterable[Request]:
         """What to ask first about the rows with *ids*."""
         raise NotImplementedError(f"{type(self).__name__} must say what it asks")
+
+    def ask_since(self, call: Call, callback: Callable[..., Any], seconds: float | None) -> Request:
+        """The request for *call*; an answer from before the last one that was loaded, *seconds* ago, is not good any
+        more.
+        """
+        request = self.ask(call, callback)
+        if seconds is not None:
+            request.meta["store_max_age"] = max(0.0, seconds - 1)
+        return request
 
     async def start(self) -> AsyncIterator[Request]:
         """The first question about each row, as fast as the downloader takes them."""

@@ -48,13 +48,6 @@ class SpotifySpider(EnrichmentSpider):
         for request in self._look_ups(ids):
             yield request
 
-    def search(self, call: spotify.Call, seconds_since: float | None) -> Request:
-        """The request of a search; an answer from before the last search that was loaded is not good any more."""
-        request = self.ask(call, self.parse)
-        if seconds_since is not None:
-            request.meta["store_max_age"] = max(0.0, seconds_since - 1)
-        return request
-
     async def parse(self, response: Response) -> AsyncIterator[Any]:
         """What a question brought; one that is not taken in its form is asked in another."""
         problem = response.meta["answer"]

@@ -28,7 +28,7 @@ class SpotifyArtistsSpider(SpotifySpider):
     async def questions(self, ids: Sequence[int]) -> Iterable[Request]:
         """A search for each."""
         found = await self.warehouse.run(artist_matches.artists_to_ask, ids, self.started)
-        return [self.search(spotify.search_artists(artist.name), artist.searched) for artist in found]
+        return [self.ask_since(spotify.search_artists(artist.name), self.parse, artist.searched) for artist in found]
 
     async def unknown(self) -> Sequence[str]:
         """Matches whose artist has no row."""

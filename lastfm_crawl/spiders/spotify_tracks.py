@@ -28,7 +28,10 @@ class SpotifyTracksSpider(SpotifySpider):
     async def questions(self, ids: Sequence[int]) -> Iterable[Request]:
         """A search for each."""
         found = await self.warehouse.run(track_matches.tracks_to_ask, ids, self.started)
-        return [self.search(spotify.search_tracks(track.artist, track.title), track.searched) for track in found]
+        return [
+            self.ask_since(spotify.search_tracks(track.artist, track.title), self.parse, track.searched)
+            for track in found
+        ]
 
     async def unknown(self) -> Sequence[str]:
         """Matches whose track has no row, or one without recording code and duration."""

@@ -23,7 +23,7 @@ from lastfm_crawl.items import (
     UserMark,
     user_key,
 )
-from lastfm_crawl.warehouse import binary, spotify
+from lastfm_crawl.warehouse import binary, release_groups, spotify
 from lastfm_crawl.warehouse.histories import Changes, load_histories
 from lastfm_crawl.warehouse.lookups import load_lookups
 from lastfm_crawl.warehouse.names import STAGING as _STAGING_NAMES
@@ -168,7 +168,8 @@ class PostgresSink:
             cursor.execute(_STAGING + _STAGING_NAMES)
             lookups = [item for item in items if isinstance(item, Lookup)]
             load_lookups(cursor, lookups)
-            spotify.load_answers(cursor, lookups)
+            spotify.load_answers(cursor, [row for row in lookups if row.method.startswith("spotify.")])
+            release_groups.load_answers(cursor, [row for row in lookups if row.method.startswith("musicbrainz.")])
             pages = [item for item in items if isinstance(item, Page)]
             admissions = [item for item in items if isinstance(item, Admissions)]
             self._load_users(cursor, pages, admissions)

@@ -145,18 +145,22 @@ def test_one_album_by_several_ids_counts_once_a_year(database):
         "UPDATE scrobbles SET recording_id = r.id FROM recordings r JOIN albums al ON al.id = r.album_id"
         " WHERE al.mbid = substring('_abc' FROM extract(day FROM at AT TIME ZONE 'UTC')::integer FOR 1)"
     )
-    date_albums(database, {})
-    table = "album_matches" if database.execute("SELECT to_regclass('album_matches')").fetchone()[0] else "test_years"
-    for mbid, year, status in (("a", 1994, "matched"), ("b", 2001, "matched"), ("c", None, "not_found")):
+    # Nobody knows release c, and the names of the other two are searched for in vain: they are those of a and b, too.
+    for mbid, year in (("a", 1994), ("b", 2001)):
         database.execute(
-            f"INSERT INTO {table} (album_id, status, release_year) SELECT id, %s, %s FROM albums WHERE mbid = %s",
-            [status, year, mbid],
+            """INSERT INTO release_groups
+               (mbid, title, artist, year, primary_type, secondary_types, source, fetched_at)
+               VALUES (%s, 'Weezer', 'Weezer', %s, 'Album', '{}', 'web', now())""",
+            [mbid, year],
         )
+        database.execute("INSERT INTO releases VALUES (%(mbid)s, %(mbid)s, %(mbid)s, now(), now())", {"mbid": mbid})
+    database.execute("INSERT INTO releases VALUES ('c', NULL, NULL, now(), now())")
+    date_albums(database, {("Weezer", "Weezer"): (None, "not_found")})
     albums = release_years(database, "RJ", Question(measure="albums"))
     assert [(bar.year, bar.count) for bar in albums.bars if bar.count] == [(1994, 1), (2001, 1)]
     assert (albums.total, dict(albums.undated)) == (2, {})
     plays = release_years(database, "RJ", Question())
-    assert (plays.total, dict(plays.undated)) == (4, {"pending": 1, "not_found": 1})
+    assert (plays.total, dict(plays.undated)) == (4, {"not_found": 2})
 
 
 def test_one_album(database):
