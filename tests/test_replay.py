@@ -275,7 +275,7 @@ def test_ctrl_c_and_again(project, crawled):
     before = views(project)
     drop(project)
     process = project.start("replay", "all", stderr=subprocess.PIPE, text=True)
-    time.sleep(1.5)
+    assert any("Spider opened" in line for line in process.stderr)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode in {0, 4}, stderr[-2000:]
