@@ -48,7 +48,7 @@ def request_key(parts: Iterable[str], params: Mapping[str, str]) -> str:
 
 
 def param_text(text: str) -> str:
-    """*text* as it stands in ``k=v,k=v``: without commas and equals signs, which would make the joined text ambiguous."""
+    """*text* as it stands in ``k=v,k=v``: without the commas and equals signs that would make it ambiguous."""
     return text.replace("%", "%25").replace(",", "%2C").replace("=", "%3D")
 
 
