@@ -19,7 +19,15 @@ from lastfm_crawl.services.musicbrainz.errors import rule_for
 from lastfm_crawl.services.musicbrainz.reading import RECHECK_TTL, mark, read, read_date, time_to_live
 from lastfm_crawl.services.service import Service
 
-SERVICE = Service("MusicBrainz", "MUSICBRAINZ_API_URL", "CONTACT", Call.of, read, mark, time_to_live)
+SERVICE = Service(
+    "MusicBrainz",
+    "MUSICBRAINZ_API_URL",
+    "CONTACT (a mail address or URL of yours)",
+    Call.of,
+    read,
+    mark,
+    time_to_live,
+)
 
 __all__ = [
     "MAX_PHRASE",

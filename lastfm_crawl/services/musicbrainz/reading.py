@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from calendar import monthrange
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from lastfm_crawl.services.decoding import held, parse
 from lastfm_crawl.services.musicbrainz.calls import is_mbid
 from lastfm_crawl.services.musicbrainz.errors import BROKEN, rule_for
 from lastfm_crawl.services.musicbrainz.shapes import Answer, Artist, Credit, Group, Groups, Release
-from lastfm_crawl.services.problems import Action, Problem
+from lastfm_crawl.services.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 #: about again, and when, is for the warehouse to say; what it asks for must then not come from the store.
 RECHECK_TTL = 86_400
 
-_NUMBER = re.compile(r"\d{2}|\d{4}", re.ASCII)
-
 
 # --- parts --------------------------------------------------------------------------------------------------------
 
@@ -34,7 +31,8 @@ def read_date(text: str | None) -> tuple[int | None, int | None, int | None]:
 
     What no calendar has is not known either, and nothing is without what stands before it.
     """
-    year, month, day = (*(_number(part) for part in (text or "").strip().split("-")), None, None, None)[:3]
+    parts = [*(text or "").strip().split("-"), "", ""]
+    year, month, day = (_number(part, digits) for part, digits in zip(parts, (4, 2, 2), strict=False))
     if not year:
         return None, None, None
     if month is None or not 1 <= month <= 12:
@@ -42,8 +40,8 @@ def read_date(text: str | None) -> tuple[int | None, int | None, int | None]:
     return year, month, day if day and day <= monthrange(year, month)[1] else None
 
 
-def _number(text: str) -> int | None:
-    return int(text) if _NUMBER.fullmatch(text) else None
+def _number(text: str, digits: int) -> int | None:
+    return int(text) if len(text) == digits and text.isascii() and text.isdecimal() else None
 
 
 def _credited(credits_: Sequence[Credit | None] | None) -> str:
@@ -120,21 +118,14 @@ def read(call: Call, status: int, body: bytes) -> Answered | Problem:
         kind, rule = rule_for(call.method, status, None)
         if status < 400:
             return Problem(BROKEN, "broken_body", f"HTTP {status}, no JSON that we know: {exc}")
-        return Problem(rule, kind, _told(rule.action, f"HTTP {status}"))
+        return Problem(rule, kind, f"HTTP {status}")
     if isinstance(answer, Answered):
         return answer
     message = answer.error if isinstance(answer.error, str) and answer.error else None
     if status < 400 and message is None:
         return Problem(BROKEN, "no_list", f"HTTP {status} without what was asked for")
     kind, rule = rule_for(call.method, status, message)
-    return Problem(rule, kind, _told(rule.action, f"HTTP {status}: {message}" if message else f"HTTP {status}"))
-
-
-def _told(action: Action, message: str) -> str:
-    """*message*, and what to do when we are refused: a service without keys wants to know who asks."""
-    if action is not Action.STOP_KEY:
-        return message
-    return f"{message}; it wants to know who asks: set CONTACT to a mail address or URL of yours"
+    return Problem(rule, kind, f"HTTP {status}: {message}" if message else f"HTTP {status}")
 
 
 def mark(call: Call, problem: Problem) -> ReleaseLookup | ReleaseGroupSearch:
