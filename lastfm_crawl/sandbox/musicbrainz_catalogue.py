@@ -92,7 +92,7 @@ class Catalogue:
             and _has(words_of(group.artist), name)
             and artist_id in {"", group.artist_id}
         ]
-        return sorted(hits, key=lambda g: (not _loud(g), len(words_of(g.title)), _draw(g.id, "place"), g.id))
+        return sorted(hits, key=lambda g: (not _loud(g), len(words_of(g.title)), g.wrong, g.id))
 
     # --- how it is made -----------------------------------------------------------------
 
