@@ -43,12 +43,12 @@ def segment(text: str) -> str:
 def request_key(parts: Iterable[str], params: Mapping[str, str]) -> str:
     """The key of an answer: ``requests/{part}/…/{k=v,k=v}.json.gz`` with the parameters sorted by name."""
     folders = "/".join(segment(part) for part in parts)
-    # A comma or an equals sign inside a value is encoded, so that the joined text stays unambiguous.
-    joined = ",".join(f"{_value(k)}={_value(v)}" for k, v in sorted(params.items()))
+    joined = ",".join(f"{param_text(k)}={param_text(v)}" for k, v in sorted(params.items()))
     return f"requests/{folders}/{segment(joined or 'all')}{SUFFIX}"
 
 
-def _value(text: str) -> str:
+def param_text(text: str) -> str:
+    """*text* as it stands in ``k=v,k=v``: without the commas and equals signs that would make it ambiguous."""
     return text.replace("%", "%25").replace(",", "%2C").replace("=", "%3D")
 
 

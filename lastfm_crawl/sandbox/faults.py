@@ -40,6 +40,8 @@ SPOTIFY_KINDS = (
     "null_items",  # the right page, and a null at its end
     "slow",
 )
+#: The same for MusicBrainz, whose rate limit is HTTP 503.
+MUSICBRAINZ_KINDS = ("rate_limit", "html_502", "drop", "truncated", "slow")
 #: HTTP 200 without a body; 429 for a day; 429 without an end. Also error_<code>_<status> for any of them.
 SCRIPT_ONLY_KINDS = ("empty", "rate_limit_long", "quota_exceeded")
 _DRAWN = tuple(dict.fromkeys((*ALL_KINDS, *SPOTIFY_KINDS)))
@@ -85,6 +87,7 @@ class Faults:
     rate: float = 0.0
     kinds: Sequence[str] = ALL_KINDS
     spotify_kinds: Sequence[str] = SPOTIFY_KINDS
+    musicbrainz_kinds: Sequence[str] = MUSICBRAINZ_KINDS
     seed: int = 0
     latency: float = 0.0  # seconds before every answer
     slow: float = 0.2  # seconds more for the kind "slow"
@@ -98,6 +101,7 @@ class Faults:
     def __post_init__(self) -> None:
         _check(self.kinds)
         _check(self.spotify_kinds)
+        _check(self.musicbrainz_kinds)
 
     def script(
         self,
@@ -133,7 +137,8 @@ class Faults:
             scripted = self._scripted(method, user, params)
             if scripted:
                 return scripted
-            kinds = self.spotify_kinds if method.startswith("spotify.") else self.kinds
+            others = {"spotify": self.spotify_kinds, "musicbrainz": self.musicbrainz_kinds}
+            kinds = others.get(method.partition(".")[0], self.kinds)
             return self._drawn(method, user, params, kinds) if self.rate > 0 and kinds else None
 
     def _scripted(self, method: str, user: str, params: Mapping[str, str]) -> str | None:

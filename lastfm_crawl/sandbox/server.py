@@ -1,4 +1,4 @@
-"""The sandbox on the wire: ws.audioscrobbler.com/2.0, and Spotify's two hosts, on a port of this machine.
+"""The sandbox on the wire: ws.audioscrobbler.com/2.0, Spotify's two hosts and MusicBrainz, on a port of this machine.
 
 In: a world and the faults to show. Out: answers over HTTP, and a log of every call. ``Sandbox`` runs in the
 caller's event loop, ``serve`` runs one in a thread for tests that drive crawls in subprocesses.
@@ -18,6 +18,7 @@ from lastfm_crawl.sandbox.answers import Answer, answer, error, version
 from lastfm_crawl.sandbox.bodies import Bodies, Body
 from lastfm_crawl.sandbox.faults import Faults, error_of, identity
 from lastfm_crawl.sandbox.log import LoggedRequest
+from lastfm_crawl.sandbox.musicbrainz import MusicBrainz, MusicBrainzRoutes
 from lastfm_crawl.sandbox.spotify import Spotify
 from lastfm_crawl.sandbox.spotify_routes import SpotifyRoutes
 from lastfm_crawl.sandbox.wire import bad_gateway, empty, negotiated, plain, truncated
@@ -39,6 +40,7 @@ class Sandbox:
     def __init__(self, world: World, faults: Faults | None = None, *, unwrap_single: bool = False) -> None:
         self.faults = faults or Faults()
         self.spotify = Spotify()
+        self.musicbrainz = MusicBrainz()
         self.log: list[LoggedRequest] = []
         # For tests that change a History during a walk: called with every call that arrives, in the server's thread.
         self.before_answer: Callable[[LoggedRequest], object] | None = None
@@ -77,6 +79,11 @@ class Sandbox:
         """Give what SPOTIFY_TOKEN_URL is to be."""
         return f"{self.root}/spotify/api/token"
 
+    @property
+    def musicbrainz_url(self) -> str:
+        """Give what MUSICBRAINZ_API_URL is to be."""
+        return f"{self.root}/musicbrainz/ws/2/"
+
     def calls(self, method: str | None = None, user: str | None = None) -> list[LoggedRequest]:
         """Give the calls so far, of one method or about one user if asked, whatever their case."""
         return [
@@ -93,6 +100,7 @@ class Sandbox:
             app.router.add_route("GET", path, self._lastfm)
             app.router.add_route("POST", path, self._lastfm)
         SpotifyRoutes(self).add_to(app.router)
+        MusicBrainzRoutes(self).add_to(app.router)
         app.router.add_get("/_sandbox/log", self._show_log)
         app.router.add_get("/_sandbox/healthy", self._show_healthy)
         # Calls that wait out a latency are cut off on stop.

@@ -13,9 +13,9 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
 
+from lastfm_crawl.services.decoding import Number, parse
 from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.services.spotify.errors import TOKEN_ERRORS, rule_for
-from lastfm_crawl.services.spotify.shapes import Number, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

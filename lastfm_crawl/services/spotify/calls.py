@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from lastfm_crawl.httpcache.keys import request_key
+from lastfm_crawl.httpcache.keys import param_text, request_key
 from lastfm_crawl.items import user_key
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Call:
         """One text for what is looked for, different for different :attr:`asked`: an id, a name, or several named."""
         params = dict(self.params)
         named = [(name, params[name]) for name in ("id", "ids", *WORDS) if name in params]
-        return named[0][1] if len(named) == 1 else ",".join(f"{name}={_value(text)}" for name, text in named)
+        return named[0][1] if len(named) == 1 else ",".join(f"{name}={param_text(text)}" for name, text in named)
 
     @property
     def list_params(self) -> str:
@@ -162,10 +162,6 @@ def _cut(text: str, room: int) -> str:
     if len(text) <= room:
         return text
     return text[: room + 1].rpartition(" ")[0] or text[:room]
-
-
-def _value(text: str) -> str:
-    return text.replace("%", "%25").replace(",", "%2C").replace("=", "%3D")
 
 
 def _search(words: Mapping[str, str], type_: str, limit: int, market: str) -> Call:

@@ -19,6 +19,7 @@ from lastfm_crawl.items import (
     UserMark,
     name_fault,
 )
+from lastfm_crawl.services.decoding import held, parse
 from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.services.spotify.errors import BROKEN, rule_for
 from lastfm_crawl.services.spotify.shapes import (
@@ -35,7 +36,6 @@ from lastfm_crawl.services.spotify.shapes import (
     TrackList,
     TracksAnswer,
     UserAnswer,
-    parse,
 )
 
 if TYPE_CHECKING:
@@ -76,26 +76,21 @@ def _track(track: Track) -> SpotifyTrack:
     return SpotifyTrack(
         track.id or "",
         track.name or "",
-        artist_ids=tuple(_held(artist.id) for artist in artists),
-        artist_names=tuple(_held(artist.name) for artist in artists),
-        album_id=_held(album.id),
-        album_name=_held(album.name),
-        album_type=_held(album.album_type).lower(),
+        artist_ids=tuple(held(artist.id) for artist in artists),
+        artist_names=tuple(held(artist.name) for artist in artists),
+        album_id=held(album.id),
+        album_name=held(album.name),
+        album_type=held(album.album_type).lower(),
         release_date=released,
         release_precision=precision,
         duration_ms=track.duration_ms,
         explicit=bool(track.explicit),
         track_number=track.track_number,
         disc_number=track.disc_number,
-        isrc=_held((track.external_ids or ExternalIds()).isrc).upper() or None,
+        isrc=held((track.external_ids or ExternalIds()).isrc).upper() or None,
         popularity=track.popularity,
-        linked_from=_held((track.linked_from or LinkedFrom()).id) or None,
+        linked_from=held((track.linked_from or LinkedFrom()).id) or None,
     )
-
-
-def _held(text: str | None) -> str:
-    """*text*, or "" for what no database holds: it is worth less than its row."""
-    return "" if text is None or name_fault(text) else text
 
 
 def _released(album: Album) -> tuple[str | None, str | None]:
@@ -261,7 +256,7 @@ def _ranks(call: Call, places: Sequence[int]) -> tuple[int, ...]:
 
 def _read_me(call: Call, body: bytes) -> Answered | Answer:
     answer = parse(body, UserAnswer)
-    if not _held(answer.id):
+    if not held(answer.id):
         return answer
     return SpotifyProfile(
         method=call.method,
@@ -270,9 +265,9 @@ def _read_me(call: Call, body: bytes) -> Answered | Answer:
         total=1,
         received=1,
         account=answer.id or "",
-        display_name=_held(answer.display_name) or None,
-        country=_held(answer.country) or None,
-        product=_held(answer.product) or None,
+        display_name=held(answer.display_name) or None,
+        country=held(answer.country) or None,
+        product=held(answer.product) or None,
     )
 
 
