@@ -48,8 +48,8 @@ _PRESSING = re.compile(
     re.IGNORECASE,
 )
 _SUBTITLE = re.compile(r":| [\u2010-\u2015/-] | ?[(\[\uff08]|; ")
-# Tails are no longer than this.
-_TAIL = 100
+# Longer titles are not taken apart, longer tails not taken away.
+_LONGEST, _TAIL = 400, 100
 _NO_TITLE = frozenset({"", "the", "a", "an"})
 #: As much of a head as may stand for the whole.
 _SHORTEST_HEAD = 4
@@ -114,6 +114,8 @@ def parse_album(text: str) -> AlbumTitle:
     text = " ".join(text.split())
     folded = fold(text)
     full = _form(text)
+    if len(text) > _LONGEST:
+        return AlbumTitle(folded, full, full, "", plain(text), frozenset())
     kinds = frozenset(kind for kind, pattern in _KINDS if pattern.search(folded))
     if not _MARKED.search(text):
         return AlbumTitle(folded, full, full, "", plain(text), kinds)

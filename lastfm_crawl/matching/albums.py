@@ -170,8 +170,8 @@ def _score(wanted: _Album, candidate: AlbumCandidate) -> _Scored:
 
 def _equal_artists(wanted: _Artist, found: _Artist) -> float:
     """How sure equal artists are; 0 if they are not equal."""
-    if wanted.various or found.various:
-        return float(wanted.various and found.various)
+    if wanted.various != found.various:
+        return 0.0
     if wanted.folded == found.folded:
         return 1.0
     return STRONG if _same(wanted, found) or wanted.names == found.names else 0.0
