@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from lastfm_crawl.matching.artists import key, plain
-from lastfm_crawl.matching.normalise import fold
+from lastfm_crawl.matching.artists import plain
+from lastfm_crawl.matching.normalise import fold, latin
+from lastfm_crawl.matching.records import numbers
 from lastfm_crawl.matching.titles import DISTINCT, SAME, parse_title, without, without_featuring
 
 # What takes time is done only for titles that have one of these.
@@ -78,6 +79,11 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ),
     )
 )
+# Most titles have none of their words.
+_OF_A_KIND = re.compile(
+    r"live|\bre-?mix|\brmx|\bmixed|\bdemo|instrumental|karaoke|tribute|version|unplugged|concert|session|bootleg"
+    r"|vivo|directo|dal vivo|na żywo|ライ|hits|\bbest|anthology|collection|essential|singles|sides|rarities|playlist"
+)
 # A word that says nothing on its own, or that live says, too.
 _NO_KIND = frozenset({"version", "alternate"})
 
@@ -103,6 +109,7 @@ class AlbumTitle(NamedTuple):
     base: str
     head: str
     native: str
+    numbers: set[str]
     kinds: frozenset[str]
     type: str = ""
     soundtrack: bool = False
@@ -113,12 +120,13 @@ def parse_album(text: str) -> AlbumTitle:
     """The title of an album taken apart; never without a base, unless the text is blank."""
     text = " ".join(text.split())
     folded = fold(text)
-    full = _form(text)
+    native = plain(text)
+    full = _form(native)
     if len(text) > _LONGEST:
-        return AlbumTitle(folded, full, full, "", plain(text), frozenset())
-    kinds = frozenset(kind for kind, pattern in _KINDS if pattern.search(folded))
+        return AlbumTitle(folded, full, full, "", native, numbers(full), frozenset())
+    kinds = _kinds(folded)
     if not _MARKED.search(text):
-        return AlbumTitle(folded, full, full, "", plain(text), kinds)
+        return AlbumTitle(folded, full, full, "", native, numbers(full), kinds)
     kinds |= (parse_title(text).flags & DISTINCT) - _NO_KIND
     if "live" in kinds:
         kinds -= {"acoustic"}
@@ -126,11 +134,17 @@ def parse_album(text: str) -> AlbumTitle:
     if not any(map(str.isalnum, rest)):
         full = folded  # of "÷ (Deluxe)" the form would be that of "= (Deluxe)"
     found = _SUBTITLE.search(rest, 1)
-    head = _form(rest[: found.start()]) if found else ""
-    return AlbumTitle(
-        folded, full, _form(rest), head if len(head) >= _SHORTEST_HEAD else "", plain(rest), kinds, type_,
-        soundtrack, year,
-    )  # fmt: skip
+    head = _form(plain(rest[: found.start()])) if found else ""
+    head = head if len(head) >= _SHORTEST_HEAD else ""
+    native = plain(rest)
+    base = _form(native)
+    return AlbumTitle(folded, full, base, head, native, numbers(base), kinds, type_, soundtrack, year)
+
+
+def _kinds(folded: str) -> frozenset[str]:
+    if not _OF_A_KIND.search(folded):
+        return frozenset()
+    return frozenset(kind for kind, pattern in _KINDS if pattern.search(folded))
 
 
 def _without_tails(text: str) -> tuple[str, str, bool, int | None]:
@@ -160,9 +174,9 @@ def _cut(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
     return found if found and fold(text[: found.start()]).strip(" -:,([") not in _NO_TITLE else None
 
 
-def _form(text: str) -> str:
-    """``key`` with numbers in figures and abbreviations in full: ``Vol. II`` is ``volume 2``."""
-    words = key(text).split(" ")
+def _form(native: str) -> str:
+    """The key of what is ``plain``, with numbers in figures and abbreviations in full: ``vol ii`` is ``volume 2``."""
+    words = (native if native.isascii() else latin(native)).split(" ")
     for place, word in enumerate(words):
         before = words[place - 1] if place else ""
         counted = before in _COUNTED

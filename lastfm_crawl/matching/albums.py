@@ -9,6 +9,7 @@ which is enough to keep it from being accepted.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from rapidfuzz import fuzz
@@ -20,7 +21,7 @@ from lastfm_crawl.matching.normalise import fold
 from lastfm_crawl.matching.records import credited_names, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from lastfm_crawl.matching.names import Band, Tier
 
@@ -161,9 +162,10 @@ def _score(wanted: _Album, candidate: AlbumCandidate) -> _Scored:
         score = FUZZY * alike_artist * alike_title
         evidence = f"artist {alike_artist:.2f}, title {alike_title:.2f} alike"
     evidence = f"{candidate.artist[:_SHOWN]}: {candidate.title[:_SHOWN]}, {evidence}"
-    for share, doubt in _doubts(wanted, found, candidate, title, equal=tier != "fuzzy"):
-        score *= share
-        evidence += f", but {doubt}"
+    if score >= REJECT:
+        for share, doubt in _doubts(wanted, found, candidate, title, equal=tier != "fuzzy"):
+            score *= share
+            evidence += f", but {doubt}"
     place = _place(wanted.title, candidate)
     return _Scored(candidate, round(score, 4), tier, evidence, place, (found.artist.form, found.title.base))
 
@@ -174,7 +176,9 @@ def _equal_artists(wanted: _Artist, found: _Artist) -> float:
         return 0.0
     if wanted.folded == found.folded:
         return 1.0
-    return STRONG if _same(wanted, found) or wanted.names == found.names else 0.0
+    if wanted.form == found.form and _scripts_agree(wanted.native, found.native):
+        return STRONG
+    return STRONG if wanted.names and wanted.names == found.names else 0.0
 
 
 def _equal_titles(wanted: AlbumTitle, found: AlbumTitle) -> float:
@@ -187,31 +191,29 @@ def _equal_titles(wanted: AlbumTitle, found: AlbumTitle) -> float:
         return STRONG
     if wanted.base == found.base:
         return EDITION if wanted.soundtrack or not found.soundtrack else SUBTITLE
-    heads = (wanted.head, found.base), (wanted.base, found.head)
-    return SUBTITLE if any(a == b for a, b in heads) and _numbers_agree(wanted, found) else 0.0
+    without_subtitle = wanted.base == found.head or wanted.head == found.base
+    return SUBTITLE if without_subtitle and _numbers_agree(wanted, found) else 0.0
 
 
 def _alike_artists(wanted: _Artist, found: _Artist) -> float:
     if wanted.various:
         return 0.0
-    if found.various or wanted.names < found.names or found.names < wanted.names:
+    if found.various or (wanted.names and found.names and (wanted.names < found.names or found.names < wanted.names)):
         return _CREDITED
-    return _alike(wanted.form, found.form)
+    return _alike(wanted.form, found.form) if numbers(wanted.form) == numbers(found.form) else 0.0
 
 
 def _alike_titles(wanted: AlbumTitle, found: AlbumTitle) -> float:
     if not _numbers_agree(wanted, found):
         return 0.0
-    return (
-        _alike(wanted.base, found.base)
-        if _scripts_agree(wanted.native, found.native)
-        else _alike(wanted.native, found.native)
-    )
+    if _scripts_agree(wanted.native, found.native):
+        return _alike(wanted.base, found.base)
+    return _alike(wanted.native, found.native)
 
 
 def _numbers_agree(wanted: AlbumTitle, found: AlbumTitle) -> bool:
     """Whether both have the same numbers; years that only one has may be said of any album."""
-    ours, theirs = numbers(wanted.base), numbers(found.base)
+    ours, theirs = wanted.numbers, found.numbers
     return ours == theirs or (not (ours and theirs) and all(_YEAR.fullmatch(number) for number in ours | theirs))
 
 
@@ -221,7 +223,7 @@ def _alike(a: str, b: str) -> float:
     a, b = a[:_LONGEST], b[:_LONGEST]
     if a == b:
         return 1.0
-    if min(len(a), len(b)) < _SHORTEST or numbers(a) != numbers(b):
+    if min(len(a), len(b)) < _SHORTEST:
         return 0.0
     words_a, words_b = a.split(), b.split()
     only_a = "".join(word for word in words_a if word not in words_b)
@@ -248,7 +250,7 @@ def _doubts(
             yield DOUBT, f"it is no {wanted.title.type}"
         if wanted.title.year and candidate.year and abs(wanted.title.year - candidate.year) > 1:
             yield DOUBT, f"it is of {candidate.year}"
-        if numbers(wanted.title.base) != numbers(found.title.base):
+        if wanted.title.numbers != found.title.numbers:
             yield DOUBT, "only one has a year in its title"
     if found.artist.various and not wanted.artist.various:
         yield DOUBT, "it is a sampler"
@@ -276,17 +278,14 @@ def _rank(scored: _Scored) -> tuple[float, tuple[int, ...], int, AlbumCandidate]
     return -scored.score, scored.place, candidate.year or 9999, candidate._replace(year=candidate.year or 0)
 
 
-def _artist(name: str, various: Collection[str] = (_VARIOUS,)) -> _Artist:
+@lru_cache(maxsize=1024)  # the candidates for one album are mostly of one artist
+def _artist(name: str, various: frozenset[str] = frozenset({_VARIOUS})) -> _Artist:
     """An artist in the forms that are compared, without guests; *various* are the names of nobody in particular."""
     main = main_artist(name)
     form = key(main)
     if form in various:
         return _Artist(fold(name), form, _VARIOUS, frozenset(), various=True)
     return _Artist(fold(name), plain(main), form, frozenset(credited_names(main)), various=False)
-
-
-def _same(a: _Artist, b: _Artist) -> bool:
-    return a.form == b.form and _scripts_agree(a.native, b.native)
 
 
 def _scripts_agree(a: str, b: str) -> bool:
