@@ -191,7 +191,7 @@ def _equal_titles(wanted: AlbumTitle, found: AlbumTitle) -> float:
         return STRONG
     if wanted.base == found.base:
         return EDITION if wanted.soundtrack or not found.soundtrack else SUBTITLE
-    without_subtitle = wanted.base == found.head or wanted.head == found.base
+    without_subtitle = wanted.base == found.head or (found.base and wanted.head == found.base)
     return SUBTITLE if without_subtitle and _numbers_agree(wanted, found) else 0.0
 
 
