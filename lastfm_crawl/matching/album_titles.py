@@ -15,6 +15,9 @@ from lastfm_crawl.matching.normalise import fold, latin
 from lastfm_crawl.matching.records import numbers
 from lastfm_crawl.matching.titles import DISTINCT, SAME, parse_title, without, without_featuring
 
+# A source is looked for when soundtracks are known.
+_SOURCES = frozenset({"source"})
+_EDITIONS = SAME - _SOURCES
 # What takes time is done only for titles that have one of these.
 _MARKED = re.compile(
     r"[(\[{\uff08\u3010\uff3b\u300c:\u2010-\u2015~-]"
@@ -30,7 +33,7 @@ _TYPE = re.compile(
 _YEAR = re.compile(r" ?[(\[]((?:19|20)\d\d)[)\]]$")
 _FILM = r"(?:motion picture|film|movie|tv|television|series|(?:video ?)?game|netflix|hbo|show|musical)"
 _SOUNDTRACK = re.compile(
-    rf"{_PARTED}(?:(?:the|more|music|songs|from|and|&|inspired|by|original|official) ){{0,6}}"
+    rf"{_PARTED}(?:(?:the|more|music|songs|from|and|&|inspired|by|original|official|complete) ){{0,6}}"
     rf"(?:(?:{_FILM} ){{0,3}}(?:soundtrack|score|ost)(?: album| recording)?"
     rf"|(?:music|songs)(?: from)?(?: and| &)?(?: inspired)?(?: by)? (?:the )?(?:original )?(?:{_FILM} ?){{1,3}}"
     rf"|from (?:the )?(?:original )?(?:{_FILM} ?){{1,3}}"
@@ -156,6 +159,7 @@ def _without_tails(text: str) -> tuple[str, str, bool, int | None]:
         if found := _cut(_TYPE, text):
             type_ = type_ or ("Single" if (found[1] or "").lower() == "single" else "EP")
             text = text[: found.start()]
+        text = without(without_featuring(text), _EDITIONS)
         if found := _cut(_SOUNDTRACK, text):
             soundtrack = True
             text = text[: found.start()]
@@ -164,7 +168,7 @@ def _without_tails(text: str) -> tuple[str, str, bool, int | None]:
             text = text[: found.start()]
         if found := _cut(_PRESSING, text):
             text = text[: found.start()]
-        text = without(without_featuring(text), SAME).rstrip(" :,")
+        text = without(text, _SOURCES).rstrip(" :,")
     return text, type_, soundtrack, year
 
 

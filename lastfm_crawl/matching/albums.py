@@ -21,7 +21,7 @@ from lastfm_crawl.matching.normalise import fold
 from lastfm_crawl.matching.records import credited_names, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from lastfm_crawl.matching.names import Band, Tier
 
@@ -45,6 +45,7 @@ _LONGEST = 400
 
 _SHOWN = 60
 
+_PREFIX = re.compile(r"(?: ?:| [\u2010-\u2015-]) (?=[^\W_])")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _HOW = {
     1.0: "but for case", STRONG: "in letters and digits", EDITION: "without the edition",
@@ -53,6 +54,7 @@ _HOW = {
 _VARIOUS = "various artists"
 _VARIOUS_ASKED = frozenset({_VARIOUS, "various", "va", "v a"})
 _SELF_TITLED = frozenset({"s/t", "self titled", "self-titled", "selftitled", "(self-titled)", "[self-titled]"})
+_SHORT = frozenset({"EP", "Single"})
 _TYPES = ("Album", "EP", "Single", "", "Broadcast", "Other")
 _KIND_OF_TYPE = {
     "Live": "live", "Remix": "remix", "DJ-mix": "remix", "Demo": "demo", "Compilation": "compilation",
@@ -96,7 +98,7 @@ class _Scored(NamedTuple):
 
 def album_key(artist: str, title: str) -> str:
     """The key of *title* by *artist*: of the first artist, and of the title without editions and type."""
-    return f"{_artist(main_artist(artist), _VARIOUS_ASKED).form}\t{parse_album(title).base}"
+    return f"{_artist(artist, _VARIOUS_ASKED).form}\t{_title(artist, title).base}"
 
 
 def match_album(artist: str, title: str, candidates: Sequence[AlbumCandidate]) -> Match:
@@ -109,7 +111,7 @@ def match_album(artist: str, title: str, candidates: Sequence[AlbumCandidate]) -
         return NOTHING._replace(evidence="an album is looked for by artist and title")
     if not candidates:
         return NOTHING
-    wanted = _Album(_artist(artist, _VARIOUS_ASKED), parse_album(artist if fold(title) in _SELF_TITLED else title))
+    wanted = _Album(_artist(artist, _VARIOUS_ASKED), _title(artist, artist if fold(title) in _SELF_TITLED else title))
     best, *others = sorted((_score(wanted, candidate) for candidate in candidates), key=_rank)
     runner_up, evidence = _rival(best, [other for other in others if other.candidate.id != best.candidate.id])
     if best.score < REJECT:
@@ -148,7 +150,7 @@ def _rival(best: _Scored, others: list[_Scored]) -> tuple[float, str]:
 
 
 def _score(wanted: _Album, candidate: AlbumCandidate) -> _Scored:
-    found = _Album(_artist(candidate.artist), parse_album(candidate.title))
+    found = _Album(_artist(candidate.artist), _title(candidate.artist, candidate.title))
     artist = _equal_artists(wanted.artist, found.artist)
     title = _equal_titles(wanted.title, found.title)
     tier: Tier = "fuzzy"
@@ -234,29 +236,34 @@ def _alike(a: str, b: str) -> float:
 
 def _doubts(
     wanted: _Album, found: _Album, candidate: AlbumCandidate, title: float, *, equal: bool
-) -> Iterable[tuple[float, str]]:
+) -> Iterator[tuple[float, str]]:
     """What speaks against a candidate, and what that leaves of its score."""
-    ours, theirs = wanted.title.kinds, found.title.kinds | _kinds_of_type(candidate)
-    to_the_letter = title >= STRONG
-    if not to_the_letter:
-        # Titles that are equal say the same; what only the type says is a matter of choice among them.
-        if "live" in ours - theirs:
+    kinds = found.title.kinds | _kinds_of_type(candidate)
+    # Titles that are equal to the letter say the same; what only the type says is a matter of choice among them.
+    if title < STRONG:
+        if "live" in wanted.title.kinds - kinds:
             yield LIVE_IS_ANOTHER, "it is not live"
-        elif differing := (ours ^ theirs) - {"compilation"}:
+        elif differing := (wanted.title.kinds ^ kinds) - {"compilation"}:
             yield DOUBT, f"only one is {', '.join(sorted(differing))}"
-        if wanted.title.soundtrack and not (found.title.soundtrack or "Soundtrack" in candidate.secondary_types):
-            yield DOUBT, "it is no soundtrack"
-        if wanted.title.type and candidate.primary_type == "Album":
-            yield DOUBT, f"it is no {wanted.title.type}"
-        if wanted.title.year and candidate.year and abs(wanted.title.year - candidate.year) > 1:
-            yield DOUBT, f"it is of {candidate.year}"
-        if wanted.title.numbers != found.title.numbers:
-            yield DOUBT, "only one has a year in its title"
+        yield from ((DOUBT, doubt) for doubt in _doubts_of_titles(wanted.title, found.title, candidate, title))
     if found.artist.various and not wanted.artist.various:
         yield DOUBT, "it is a sampler"
-    elif "compilation" in ours | theirs and not (equal and title >= EDITION):
+    elif "compilation" in wanted.title.kinds | kinds and not (equal and title >= EDITION):
         # Its year is one of its own.
         yield DOUBT, "it is a compilation and not equal"
+
+
+def _doubts_of_titles(wanted: AlbumTitle, found: AlbumTitle, candidate: AlbumCandidate, title: float) -> Iterator[str]:
+    if wanted.soundtrack and not (found.soundtrack or "Soundtrack" in candidate.secondary_types):
+        yield "it is no soundtrack"
+    if wanted.type and candidate.primary_type == "Album":
+        yield f"it is no {wanted.type}"
+    if title == SUBTITLE and (found.type or candidate.primary_type) in _SHORT - {wanted.type}:
+        yield "it is shorter"
+    if wanted.year and candidate.year and abs(wanted.year - candidate.year) > 1:
+        yield f"it is of {candidate.year}"
+    if wanted.numbers != found.numbers:
+        yield "only one has a year in its title"
 
 
 def _kinds_of_type(candidate: AlbumCandidate) -> frozenset[str]:
@@ -286,6 +293,12 @@ def _artist(name: str, various: frozenset[str] = frozenset({_VARIOUS})) -> _Arti
     if form in various:
         return _Artist(fold(name), form, _VARIOUS, frozenset(), various=True)
     return _Artist(fold(name), plain(main), form, frozenset(credited_names(main)), various=False)
+
+
+def _title(artist: str, title: str) -> AlbumTitle:
+    """A title taken apart, without the artist before it (``Blur: The Best Of``)."""
+    found = _PREFIX.match(title, len(artist)) if title[: len(artist)].casefold() == artist.casefold() else None
+    return parse_album(title[found.end() :] if found else title)
 
 
 def _scripts_agree(a: str, b: str) -> bool:

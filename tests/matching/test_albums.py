@@ -96,8 +96,11 @@ CASES = [
     ("Diana Ross", "Greatest Hits", ["Greatest Hits | 1967 Album Compilation | Diana Ross & The Supremes"], "review"),
     ("Blur", "The Best Of",
      ["The Best Of | 2000 Album Compilation | Placebo", "Blur: The Best Of | 2000 Album Compilation"],
-     "review reject"),
+     "b exact accept"),
+    ("Santana", "Santana - Abraxas", ["Santana | 1969 Album", "Abraxas | 1970 Album"], "b exact accept"),
+    ("Santana", "Santana - Abraxas", ["Santana | 1969 Album"], "reject"),
     # Types.
+    ("Andrew Belle", "Black Bear", ["Black Bear (Hushed) | 2014 EP"], "a review"),
     ("Bungalow", "Loving It - Single", ["Loving It | 2016 Album", "Loving It | 2015 Single"], "b strong accept"),
     ("Bungalow", "Loving It (Single)", ["Loving It | 2015 EP", "Loving It | 2015 Single"], "b strong accept"),
     ("Bungalow", "Loving It - Single", ["Loving It | 2016 Album"], "a review"),
@@ -132,6 +135,8 @@ CASES = [
      ["Phantom Thread | 2018 Album Soundtrack"], "a strong accept"),
     ("Alice in Chains", "Singles (OST)", ["Singles: Original Motion Picture Soundtrack | 1992 Album Soundtrack"],
      "a strong accept"),
+    ("Hans Zimmer", "Interstellar (Original Motion Picture Soundtrack) [Deluxe Version]",
+     ["Interstellar: Original Motion Picture Soundtrack | 2014 Album Soundtrack"], "a strong accept"),
     ("Jonny Greenwood", "The Power Of The Dog: Music From The Netflix Film",
      ["The Power of the Dog | 2021 Album Soundtrack"], "a strong accept"),
     ("Prince", "Purple Rain", ["Purple Rain | 1984 Album Soundtrack", "Purple Rain | 1984 Single"], "a exact accept"),
@@ -264,6 +269,7 @@ def test_long_titles_take_no_longer(title):
 
 def test_nothing_to_look_for():
     group = AlbumCandidate("a", "", "")
+    assert match_album("A", "Hues", [group]).band == "reject"
     assert match_album("", "", [group]).band == match_album("A", "B", []).band == "reject"
 
 
