@@ -100,7 +100,7 @@ def prepare(record: Record) -> Prepared:
             _without_the(_plain(name)) for name in (*title.featuring, *credit.featuring) if name.strip()
         ),
         artist=artist,
-        artists=tuple(_names(credit.base)),
+        artists=tuple(credited_names(credit.base)),
         album=album_base,
         row=row,
         grams=_grams(row),
@@ -130,7 +130,7 @@ def _pair(a: Prepared, b: Prepared) -> list[float]:
         JaroWinkler.similarity(title_a, title_b) if title_a and title_b else math.nan,
         _cosine(_grams(title_a), _grams(title_b)) if title_a and title_b else math.nan,
         float(title_a == title_b) if title_a and title_b else math.nan,
-        float(_numbers(title_a) != _numbers(title_b)) if title_a and title_b else math.nan,
+        float(numbers(title_a) != numbers(title_b)) if title_a and title_b else math.nan,
         fuzz.ratio(a.full, b.full) / 100 if a.full and b.full else math.nan,
         float(a.flags != b.flags),
         float(a.row_flags != b.row_flags),
@@ -220,7 +220,7 @@ def _plain(text: str) -> str:
     return latin(text[:_LONGEST]) if text else ""
 
 
-def _names(credit: str) -> list[str]:
+def credited_names(credit: str) -> list[str]:
     """The names in a credit, for comparing sets: split too often does no harm, both sides are split alike."""
     return [name for part in _SEPARATORS.split(credit[:_LONGEST]) if (name := _without_the(_plain(part)))]
 
@@ -229,7 +229,8 @@ def _without_the(name: str) -> str:
     return name.removeprefix("the ").removesuffix(" the")
 
 
-def _numbers(text: str) -> set[str]:
+def numbers(text: str) -> set[str]:
+    """The numbers in a text in its ``latin`` form, Roman ones with the others: ``part ii`` has ``2``."""
     found = {number.lstrip("0") for number in _DIGITS.findall(text)}
     return found | {_ROMAN[word] for word in text.split() if word in _ROMAN}
 
