@@ -18,6 +18,7 @@ from lastfm_crawl.warehouse.embedded import EmbeddedPostgres
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_ROOT = Path(__file__).parent.parent
 _PROGRAMS = Path("/usr/lib/postgresql")
 _EXTENSIONS = ("cube", "earthdistance", "unaccent", "pg_trgm")
 #: In the order of MusicBrainz's own InitDb.pl.
@@ -43,7 +44,7 @@ def _installed() -> Iterator[tuple[int, Path]]:
 
 def scripts() -> Path:
     """Where MusicBrainz's SQL is."""
-    return Path(os.environ.get("SHARED_DATA", ""), "musicbrainz", "sql")
+    return Path(os.environ.get("SHARED_DATA", _ROOT.parent / "shared" / "data"), "musicbrainz", "sql")
 
 
 def lacking() -> str | None:

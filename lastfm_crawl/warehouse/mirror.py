@@ -6,9 +6,10 @@ a year in it, they are recomputed from the releases as MusicBrainz does: the fir
 left out, where a date that is known to the day comes before the same month or year without.
 
 Quick with the indexes that MusicBrainz itself makes. Where a mirror was loaded without them, it is these that help:
-``release_idx_gid``, ``release_idx_release_group``, the primary keys, and for :func:`similar_groups` also
-``artist_idx_lower_unaccent_name_comment``, ``artist_credit_idx_musicbrainz_collate``, ``artist_credit_name_idx_artist``,
-``release_group_idx_artist_credit`` and ``release_group_idx_name``. No index on trigrams is used.
+the primary keys, ``release_idx_gid`` and ``release_idx_release_group``; for :func:`similar_groups` also
+``artist_idx_lower_unaccent_name_comment``, ``artist_credit_idx_musicbrainz_collate``,
+``artist_credit_name_idx_artist``, ``release_group_idx_artist_credit`` and ``release_group_idx_name``. None on trigrams
+is used: they are compared among the groups of one artist, or of one title.
 """
 
 from __future__ import annotations
@@ -173,7 +174,7 @@ def _similar(shape: _Shape) -> str:
     by_name = 'c.name COLLATE "musicbrainz"' if shape.collation else "c.name"
     near_title = f"""
         UNION SELECT w.place, o.id FROM wanted w JOIN owned o ON o.artist = w.artist
-        WHERE o.many <= {_MOST_GROUPS} AND similarity(o.title_key, w.title_key) >= {_SIMILAR}"""
+        WHERE o.many <= {_MOST_GROUPS} AND similarity(o.title_key, w.title_key) >= {_SIMILAR}"""  # noqa: S608
     near_artist = f"OR similarity({_key('c.name', shape)}, w.artist_key) >= {_SIMILAR}"
     likeness = f"similarity({_key('d.artist', shape)}, w.artist_key) + similarity({_key('d.name', shape)}, w.title_key)"
     return f"""
@@ -221,7 +222,7 @@ def _indexed(name: str, shape: _Shape) -> str:
 
 
 def _key(name: str, shape: _Shape) -> str:
-    """A name without case: of all letters, also in a database that itself knows ASCII only (as MusicBrainz makes it)."""
+    """A name without case: of any letter, also in a database that itself knows ASCII only, as MusicBrainz's does."""
     bare = f"musicbrainz_unaccent({name})" if shape.unaccent else name
     return f'lower({bare} COLLATE "und-x-icu")' if shape.unicode else f"lower({bare})"
 
