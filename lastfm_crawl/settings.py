@@ -29,6 +29,8 @@ SPOTIFY_TOKEN_URL = os.environ.get("SPOTIFY_TOKEN_URL", "https://accounts.spotif
 SPOTIFY_CLIENT_ID = os.environ.get("SPOTIFY_CLIENT_ID")
 # The same of MusicBrainz's web service, which knows us by CONTACT alone.
 MUSICBRAINZ_API_URL = os.environ.get("MUSICBRAINZ_API_URL", "https://musicbrainz.org/ws/2/")
+# A mirror of MusicBrainz's database, asked instead of its web service: any libpq URL.
+MUSICBRAINZ_DATABASE_URL = os.environ.get("MUSICBRAINZ_DATABASE_URL")
 # Mail address or URL put into the User-Agent, so that a service can reach whoever crawls it.
 CONTACT = os.environ.get("CONTACT")
 # Folder of the embedded defaults. Used wherever one of the next two is not set.

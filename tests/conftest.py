@@ -39,6 +39,7 @@ def _no_environment(monkeypatch):
         "DATA_DIR",
         "RESPONSE_STORE",
         "DATABASE_URL",
+        "MUSICBRAINZ_DATABASE_URL",
         "ALERT_WEBHOOK",
         "STORAGE_EMULATOR_HOST",
         "GOOGLE_APPLICATION_CREDENTIALS",

@@ -43,15 +43,15 @@ class WarehouseUnavailableError(Exception):
     """PostgreSQL cannot be reached or used: one line that says why and what to do."""
 
 
-def check_url(url: str) -> None:
-    """Raise ValueError when *url* is no libpq connection string; the text of the error holds nothing of it."""
+def check_url(url: str, setting: str = "DATABASE_URL") -> None:
+    """Raise ValueError when *url* is no libpq connection string; the error names *setting*, and nothing of the URL."""
     try:
         conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         # libpq's own message quotes the URL, and with it a password.
-        raise ValueError("DATABASE_URL is not a PostgreSQL connection URL (postgresql://user@host:5432/name)") from None
+        raise ValueError(f"{setting} is not a PostgreSQL connection URL (postgresql://user@host:5432/name)") from None
     if url.partition("://")[2].partition("/")[0].count("@") > 1:
-        raise ValueError("DATABASE_URL has two @ before the host: write an @ in the password as %40")
+        raise ValueError(f"{setting} has two @ before the host: write an @ in the password as %40")
 
 
 class Database:

@@ -64,6 +64,10 @@ _CONFIGURATION = {
     "log_checkpoints": "off",
     "log_min_error_statement": "panic",  # the log stays small, and free of listening data
 }
+_INITDB = (
+    "--auth=scram-sha-256", "--data-checksums", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8", *(f"--set={name}={value}" for name, value in _CONFIGURATION.items()),
+)  # fmt: skip
 
 
 class EmbeddedPostgresError(RuntimeError):
@@ -78,6 +82,8 @@ class EmbeddedPostgres:
 
     #: TCP on 127.0.0.1 instead of a Unix socket.
     _tcp = os.name == "nt"
+    #: How a cluster is made.
+    _initdb: tuple[str, ...] = _INITDB
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
@@ -300,10 +306,7 @@ class EmbeddedPostgres:
         if account := self._account():
             os.chown(secret, account["user"], account["group"])
             os.chown(draft, account["user"], account["group"])
-        words = ["-D", f"{draft.name}/cluster", f"--pwfile={draft.name}/password", "--username=lastfm"]
-        words += ["--auth=scram-sha-256", "--data-checksums", "--encoding=UTF8", "--locale=C"]
-        words += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        words += [f"--set={name}={value}" for name, value in _CONFIGURATION.items()]
+        words = ["-D", f"{draft.name}/cluster", f"--pwfile={draft.name}/password", "--username=lastfm", *self._initdb]
         try:
             self._run(binaries / f"initdb{_EXE}", *words)
         except EmbeddedPostgresError as exc:
