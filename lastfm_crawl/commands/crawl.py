@@ -77,8 +77,9 @@ class Command(crawl.Command):
             spider_class.read(opts.spargs)
         config.check(self.settings)
         open_store(config.store_location(self.settings))
-        if self.settings["DATABASE_URL"]:
-            check_url(self.settings["DATABASE_URL"])
+        for name in ("DATABASE_URL", "MUSICBRAINZ_DATABASE_URL"):
+            if self.settings[name]:
+                check_url(self.settings[name], name)
         if self.settings.getbool("HTTPCACHE_IGNORE_MISSING"):
             return
         for name in spider_class.needed(self.settings) if hasattr(spider_class, "needed") else ():

@@ -114,6 +114,10 @@ _BARE = re.compile(
     r"\s(?:(?:19|20)\d\d )?(?:re-?issue|(?:digital )?remaster(?:ed)?(?: version)?)(?: (?:19|20)\d\d)?$", re.IGNORECASE
 )
 _BARE_LONGEST = 48
+#: Kinds that say which edition an album is: its release group has them all, under the name without them.
+_EDITIONS = frozenset({"anniversary", "clean", "deluxe", "explicit", "mono", "reissue", "remaster", "stereo"})
+#: What Apple's shops add.
+_SHOP_FORMAT = re.compile(r" - (?:Single|EP)$")
 
 
 class Title(NamedTuple):
@@ -210,6 +214,11 @@ def without_featuring(text: str) -> str:
     kept.append(text[at:])
     found = _split_featured("".join(kept))[0].strip()
     return found if _says_something(found) else text.strip()
+
+
+def group_title(title: str) -> str:
+    """The *title* of an album without its edition, its guests and what shops add: what its release group is called."""
+    return _SHOP_FORMAT.sub("", without_featuring(without(title, _EDITIONS)))
 
 
 def bracket_version(text: str) -> str:

@@ -16,16 +16,20 @@ from __future__ import annotations
 
 import re
 import string
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
 
 from lastfm_crawl.items import ReleaseGroup
+from lastfm_crawl.matching.titles import group_title
 from lastfm_crawl.warehouse.database import check_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 _MBID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CANCELLED = 6  # release.status
@@ -90,6 +94,38 @@ def open_mirror(url: str) -> psycopg.Connection:
         raise
     connection.close()
     raise MirrorUnavailableError(f"{name} leads to no MusicBrainz database that can be used: {why}")
+
+
+class Mirror:
+    """The mirror at *url*, connected when it is first asked. Not for several threads at once.
+
+    Its questions raise :class:`MirrorUnavailableError` alone: an error of another database is none of the warehouse.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection | None = None
+
+    def releases(self, mbids: Sequence[str]) -> list[DatedRelease]:
+        """:func:`dated_releases`."""
+        return self._ask(dated_releases, mbids)
+
+    def similar_groups(self, albums: Sequence[tuple[str, str]]) -> list[list[ReleaseGroup]]:
+        """:func:`similar_groups`, for titles without their editions."""
+        return self._ask(similar_groups, [(artist, group_title(title)) for artist, title in albums])
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _ask(self, question: Callable[[psycopg.Connection, Sequence[A]], B], about: Sequence[A]) -> B:
+        if self._connection is None:
+            self._connection = open_mirror(self._url)
+        try:
+            return question(self._connection, about)
+        except psycopg.Error as exc:
+            raise MirrorUnavailableError(f"the mirror of MusicBrainz fails: {' '.join(str(exc).split())}") from exc
 
 
 def has_trigrams(connection: psycopg.Connection) -> bool:

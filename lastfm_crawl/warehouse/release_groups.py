@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from lastfm_crawl.items import Lookup
     from lastfm_crawl.matching.names import Match
+    from lastfm_crawl.warehouse.mirror import Mirror
 
 #: What Last.fm gives as the id of an album and is none is no reason to ask.
 _IS_MBID = "al.mbid ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
@@ -91,7 +92,8 @@ def albums_left(connection: psycopg.Connection, now: float) -> list[int]:
             WHERE r.album_id <> 0 GROUP BY r.album_id)
         SELECT min(l.id) FROM ({_LEFT}) l LEFT JOIN plays p ON p.album_id = l.id
         WHERE l.release_left OR l.search_left
-        GROUP BY CASE WHEN l.release_left THEN ROW (l.mbid, '') ELSE ROW (l.artist, l.title) END
+        GROUP BY l.release_left, CASE WHEN l.release_left THEN l.mbid ELSE l.artist END,
+                 CASE WHEN l.release_left THEN NULL ELSE l.title END
         ORDER BY coalesce(sum(p.n), 0) DESC, 1
         """,  # noqa: S608  (a constant)
         {"now": datetime.fromtimestamp(now, UTC)},
@@ -185,4 +187,39 @@ def _judge(search: ReleaseGroupSearch) -> tuple[ReleaseGroup | None, Match]:
             for group in search.groups
         ],
     )
-    return groups.get(match.id or ""), match
+    return groups.get(str(match.id)), match
+
+
+def ask_mirror(connection: psycopg.Connection, mirror: Mirror, ids: Sequence[int], now: float) -> None:
+    """Ask *mirror* about the albums with *ids* all that there is to ask, and load what it says.
+
+    Raises :class:`~lastfm_crawl.warehouse.mirror.MirrorUnavailableError`.
+    """
+    questions = albums_to_ask(connection, ids, now)
+    found = mirror.releases([question.mbid for question in questions if question.mbid])
+    unknown = [release.asked for release in found if release.group is None]
+    by_name = [question for question in questions if question.mbid is None] + names_of(connection, unknown, now)
+    names = list(dict.fromkeys((question.artist, question.title) for question in by_name))
+    similar = mirror.similar_groups(names)
+    lookups: list[Lookup] = [
+        ReleaseLookup(
+            method="musicbrainz.release",
+            params="",
+            subject=release.asked,
+            status="ok" if release.group else "not_found",
+            asked=release.asked,
+            release=release.release,
+            group=release.group,
+            fetched_at=now,
+        )
+        for release in found
+    ]
+    lookups += [
+        ReleaseGroupSearch(
+            method="musicbrainz.search", params="", subject=" ".join(asked), asked=asked, groups=tuple(groups),
+            fetched_at=now,
+        )
+        for asked, groups in zip(names, similar, strict=True)
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        load_answers(cursor, lookups, "mirror")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from lastfm_crawl.httpcache.keys import param_text, request_key
-from lastfm_crawl.matching.titles import without, without_featuring
+from lastfm_crawl.matching.titles import group_title, without_featuring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,10 +28,6 @@ _MBID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 _LUCENE = re.compile(r'([+\-&|!(){}\[\]^"~*?:\\/])')
 _NO_WORD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _VARIOUS = re.compile(r"various artists\b.*|various|v/a|v\.? ?a\.?", re.IGNORECASE)
-#: What says which edition an album is: a release group has them all, under the name without it.
-_EDITIONS = frozenset({"anniversary", "clean", "deluxe", "explicit", "mono", "reissue", "remaster", "stereo"})
-#: What Apple's shops add.
-_SHOP_FORMAT = re.compile(r" - (?:Single|EP)$")
 
 
 def is_mbid(text: str) -> bool:
@@ -115,8 +111,7 @@ def _query(artist: str, title: str) -> str:
     Various Artists go by their id, for they have a name in every language. Without an artist the title alone is looked
     for: of a play on a compilation Last.fm names the track's artist, whom the album is not credited to.
     """
-    bare = _SHOP_FORMAT.sub("", without_featuring(without(title, _EDITIONS)))
-    query = f"releasegroup:{_phrase(bare)}"
+    query = f"releasegroup:{_phrase(group_title(title))}"
     if not artist.strip():
         return query
     if _VARIOUS.fullmatch(artist.strip()):
