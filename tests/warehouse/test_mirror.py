@@ -239,7 +239,7 @@ def test_dates_that_are_recomputed(mirror, table):
     asked, expected = [], []
     for title, releases, first in DATES:
         group = mirror.group(title, "Nobody")
-        asked.append([mirror.release(group, *dates) for dates in releases][0])
+        asked.append([mirror.release(group, *dates) for dates in releases][-1])
         expected.append(first)
         if table == "without a year":
             mirror.insert("release_group_meta", id=group)
@@ -360,10 +360,10 @@ def test_similar_titles_and_similar_artists(mirror, connection):
 @needs_debian
 @pytest.mark.usefixtures("with_trigrams")
 def test_credits_of_several_artists(mirror, connection):
-    jay, kanye = mirror.artist("JAY‐Z"), mirror.artist("Kanye West")
-    mirror.credit("JAY‐Z & Kanye West", jay, kanye)
-    mirror.group("Watch the Throne", "JAY‐Z & Kanye West")
-    asked = [("JAY‐Z & Kanye West", "watch the throne"), ("Kanye West", "Watch The Throne"), ("jay-z", "Otis")]
+    jay, kanye = mirror.artist("Jay-Z"), mirror.artist("Kanye West")
+    mirror.credit("Jay-Z & Kanye West", jay, kanye)
+    mirror.group("Watch the Throne", "Jay-Z & Kanye West")
+    asked = [("Jay-Z & Kanye West", "watch the throne"), ("Kanye West", "Watch The Throne"), ("jay-z", "Otis")]
     assert titles(connection, *asked) == [["Watch the Throne"], ["Watch the Throne"], []]
 
 
