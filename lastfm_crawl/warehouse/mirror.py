@@ -147,7 +147,8 @@ def similar_groups(connection: psycopg.Connection, albums: Sequence[tuple[str, s
 
     Equal names first (case and, in Latin script, accents do not count); with pg_trgm then similar titles of the artist,
     and equal titles of artists with a similar name. An artist's name is looked up as it is, in lower and upper case and
-    with capitals, because MusicBrainz's databases know the case of ASCII letters only.
+    with capitals, because MusicBrainz's databases know the case of ASCII letters only. All groups of an artist are read
+    once for all of *albums*: a thousand at a time cost little more than one.
     """
     artists = [(artist, form) for artist in dict.fromkeys(artist for artist, _ in albums) for form in _forms(artist)]
     titles = [(place, form) for place, (_, title) in enumerate(albums, 1) for form in _forms(title)]

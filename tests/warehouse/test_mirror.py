@@ -21,9 +21,6 @@ from lastfm_crawl.warehouse.mirror import (
     similar_groups,
 )
 
-LACKING = lacking()
-needs_debian = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
-
 NOBODY = "00000000-0000-4000-8000-ffffffffffff"
 CANCELLED, OFFICIAL = 6, 1
 _databases = itertools.count(1)
@@ -118,6 +115,8 @@ def date(prefix: str, parts: tuple) -> dict[str, int | None]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
+    if (what := lacking()) is not None:
+        pytest.skip(what)
     server = DebianPostgres(tmp_path_factory.mktemp("debian") / "server")
     yield server.start()
     server.remove()
@@ -168,7 +167,6 @@ def titles(connection, *albums: tuple[str, str]) -> list[list[str]]:
 # --- by id --------------------------------------------------------------------------------------------------------
 
 
-@needs_debian
 def test_all_that_the_web_service_says_of_a_group(mirror, connection):
     mirror.artist("Björk")
     group = mirror.group('Début\'s "best" 日本 %s', "Björk", "Remix", "Compilation", meta=(1993, 7, 5))
@@ -179,14 +177,12 @@ def test_all_that_the_web_service_says_of_a_group(mirror, connection):
     ]  # fmt: skip
 
 
-@needs_debian
 def test_a_group_of_no_type_and_no_date(mirror, connection):
     group = mirror.group("Untitled", "Nobody", primary=None)
     release = mirror.release(group)
     assert dated_releases(connection, [release])[0].group == ReleaseGroup(mbid(group), "Untitled", "Nobody")
 
 
-@needs_debian
 def test_merged_releases(mirror, connection):
     group = mirror.group("Merged", "Nobody", meta=(2001,))
     release = mirror.release(group)
@@ -197,7 +193,6 @@ def test_merged_releases(mirror, connection):
     assert row.group.mbid == mbid(group)
 
 
-@needs_debian
 def test_every_question_is_answered_in_its_place(mirror, connection):
     one, other = (mirror.release(mirror.group(title, "Nobody")) for title in ("One", "Other"))
     wrong = [
@@ -233,13 +228,12 @@ DATES = [
 ]
 
 
-@needs_debian
 @pytest.mark.parametrize("table", ["absent", "empty", "without a year"])
 def test_dates_that_are_recomputed(mirror, table):
     asked, expected = [], []
     for title, releases, first in DATES:
         group = mirror.group(title, "Nobody")
-        asked.append([mirror.release(group, *dates) for dates in releases][0])
+        asked.append([mirror.release(group, *dates) for dates in releases][-1])
         expected.append(first)
         if table == "without a year":
             mirror.insert("release_group_meta", id=group)
@@ -248,7 +242,6 @@ def test_dates_that_are_recomputed(mirror, table):
     assert first_dates(mirror, *asked) == expected
 
 
-@needs_debian
 def test_cancelled_releases_do_not_count(mirror):
     group = mirror.group("Late", "Nobody")
     cancelled = mirror.release(group, (1970,), status=CANCELLED, unknown=(1969,))
@@ -257,20 +250,17 @@ def test_cancelled_releases_do_not_count(mirror):
     assert first_dates(mirror, cancelled, alone) == [(1980, None, None), (None, None, None)]
 
 
-@needs_debian
 def test_dates_of_no_known_country(mirror):
     alone = mirror.release(mirror.group("Somewhere", "Nobody"), unknown=(1966, 8))
     both = mirror.release(mirror.group("Here and there", "Nobody"), (1967,), unknown=(1966,))
     assert first_dates(mirror, alone, both) == [(1966, 8, None), (1966, None, None)]
 
 
-@needs_debian
 def test_the_date_that_is_kept_goes_before_the_recomputed_one(mirror):
     kept = mirror.release(mirror.group("Kept", "Nobody", meta=(1971, 2)), (1969, 1, 1))
     assert first_dates(mirror, kept) == [(1971, 2, None)]
 
 
-@needs_debian
 def test_without_indexes(server):
     """A core dump alone, into the tables alone: slower, and the same."""
     mirror = Mirror(create_mirror(server, "bare"))
@@ -282,7 +272,6 @@ def test_without_indexes(server):
     mirror.close()
 
 
-@needs_debian
 def test_tables_in_the_schema_public(server, mirror):
     """Loaded by somebody's own scripts: no schema, no function and no collation of MusicBrainz's."""
     mirror.artist("Kino")
@@ -300,7 +289,6 @@ def test_tables_in_the_schema_public(server, mirror):
 # --- by name ------------------------------------------------------------------------------------------------------
 
 
-@needs_debian
 @pytest.mark.parametrize("extension", [None, "with_trigrams"])
 def test_equal_names(mirror, connection, request, extension):
     if extension:
@@ -321,7 +309,6 @@ def test_equal_names(mirror, connection, request, extension):
     ]  # fmt: skip
 
 
-@needs_debian
 def test_candidates_are_described(mirror, connection):
     mirror.artist("Weezer")
     group = mirror.group("Weezer", "Weezer", "Live", meta=(1994, 5, 10))
@@ -330,7 +317,6 @@ def test_candidates_are_described(mirror, connection):
     ]
 
 
-@needs_debian
 def test_without_trigrams_only_what_is_equal(mirror, connection):
     mirror.artist("The Beatles")
     mirror.group("Abbey Road", "The Beatles")
@@ -339,7 +325,6 @@ def test_without_trigrams_only_what_is_equal(mirror, connection):
     assert titles(connection, *asked) == [[], [], ["Abbey Road"]]
 
 
-@needs_debian
 @pytest.mark.usefixtures("with_trigrams")
 def test_similar_titles_and_similar_artists(mirror, connection):
     mirror.artist("The Beatles")
@@ -357,17 +342,15 @@ def test_similar_titles_and_similar_artists(mirror, connection):
     ]  # fmt: skip
 
 
-@needs_debian
 @pytest.mark.usefixtures("with_trigrams")
 def test_credits_of_several_artists(mirror, connection):
-    jay, kanye = mirror.artist("JAY‐Z"), mirror.artist("Kanye West")
-    mirror.credit("JAY‐Z & Kanye West", jay, kanye)
-    mirror.group("Watch the Throne", "JAY‐Z & Kanye West")
-    asked = [("JAY‐Z & Kanye West", "watch the throne"), ("Kanye West", "Watch The Throne"), ("jay-z", "Otis")]
+    jay, kanye = mirror.artist("Jay-Z"), mirror.artist("Kanye West")
+    mirror.credit("Jay-Z & Kanye West", jay, kanye)
+    mirror.group("Watch the Throne", "Jay-Z & Kanye West")
+    asked = [("Jay-Z & Kanye West", "watch the throne"), ("Kanye West", "Watch The Throne"), ("jay-z", "Otis")]
     assert titles(connection, *asked) == [["Watch the Throne"], ["Watch the Throne"], []]
 
 
-@needs_debian
 @pytest.mark.usefixtures("with_trigrams")
 def test_an_artist_with_thousands_of_groups(mirror, connection, monkeypatch):
     mirror.artist("Johann Sebastian Bach")
@@ -388,14 +371,12 @@ def test_an_artist_with_thousands_of_groups(mirror, connection, monkeypatch):
 # --- the connection -----------------------------------------------------------------------------------------------
 
 
-@needs_debian
 def test_nothing_can_be_written(connection):
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         connection.execute("DELETE FROM release")
     assert dated_releases(connection, [NOBODY]) == [DatedRelease(NOBODY)]
 
 
-@needs_debian
 def test_a_mirror_that_is_not_loaded_yet(server, empty):
     with pytest.raises(MirrorUnavailableError, match=r"^MUSICBRAINZ_DATABASE_URL .*release is empty$"):
         open_mirror(psycopg.conninfo.make_conninfo(server, dbname=empty))
