@@ -52,18 +52,23 @@ def plays() -> Iterator[dict[str, str]]:
             yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
-def queries(rng: random.Random) -> Iterator[Query]:
-    """Every album with an MBID, asked for in every way that changes its name."""
+def albums() -> Iterator[tuple[list[AlbumCandidate], dict[str, set[tuple[str, str]]]]]:
+    """The albums with an MBID, artist by artist, and how plays spell each."""
     spellings: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for play in plays():
         if play["album"] and play["album_mbid"]:
             spellings[play["album_mbid"]].add((play["artist"], play["album"]))
-    albums: dict[str, dict[str, AlbumCandidate]] = defaultdict(dict)
+    by_artist: dict[str, dict[str, AlbumCandidate]] = defaultdict(dict)
     for mbid, names in sorted(spellings.items()):
         artist, title = min(names)
-        albums[key(main_artist(artist))].setdefault(album_key(artist, title), AlbumCandidate(mbid, title, artist))
-    for of_artist in albums.values():
-        candidates = list(of_artist.values())
+        by_artist[key(main_artist(artist))].setdefault(album_key(artist, title), AlbumCandidate(mbid, title, artist))
+    for of_artist in by_artist.values():
+        yield list(of_artist.values()), spellings
+
+
+def queries(rng: random.Random) -> Iterator[Query]:
+    """Every album with an MBID, asked for in every way that changes its name."""
+    for candidates, spellings in albums():
         for album in candidates:
             for artist, title in sorted(spellings[album.id]):
                 if fold(title) != fold(album.title):
@@ -102,7 +107,7 @@ VARIATIONS: dict[str, Callable[[AlbumCandidate, random.Random], tuple[str, str]]
 
 def by_rules(query: Query) -> tuple[str, str | None, str]:
     match = match_album(query.artist, query.title, query.candidates)
-    return match.band, match.id and str(match.id), f"{match.tier}, {match.evidence}"
+    return match.band, None if match.id is None else str(match.id), f"{match.tier}, {match.evidence}"
 
 
 def by_model(query: Query) -> tuple[str, str | None, str]:

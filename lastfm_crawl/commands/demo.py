@@ -18,7 +18,10 @@ from rich.table import Table
 from scrapy.commands import ScrapyCommand
 
 from lastfm_crawl import config
+from lastfm_crawl.commands.years import bars
 from lastfm_crawl.httpcache import open_store
+from lastfm_crawl.insight import wording
+from lastfm_crawl.insight.years import Question, release_years
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import matches, queries
 from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
@@ -33,6 +36,7 @@ STEPS = (
     ("Fetching the top artists of each", ["top_artists"]),
     ("Fetching the listening histories of two", ["recent_tracks", "-a", "users=RJ,jester31", "-a", "until=2025-01-01"]),
     ("Finding the artists on Spotify", ["spotify_artists"]),
+    ("Finding the year in which each album first came out", ["musicbrainz"]),
 )
 # Unpaced: the sandbox is ours. Warnings only: the demo says itself what it does.
 CRAWL = ["-s", "DOWNLOAD_DELAY=0", "-s", "CONCURRENT_REQUESTS=16", "-s", "LOG_LEVEL=WARNING", "-s", "STATS_DUMP=0"]
@@ -86,6 +90,9 @@ class Command(ScrapyCommand):
             "ALERT_WEBHOOK": "",
             "SPOTIFY_API_URL": url.replace("/2.0/", "/spotify/v1"),
             "SPOTIFY_TOKEN_URL": url.replace("/2.0/", "/spotify/api/token"),
+            "MUSICBRAINZ_API_URL": url.replace("/2.0/", "/musicbrainz/ws/2/"),
+            "MUSICBRAINZ_DATABASE_URL": "",
+            "CONTACT": "demo@example.org",
             "SPOTIFY_CLIENT_ID": "demo",
             "SPOTIFY_CLIENT_SECRET": "demonstration",
         }
@@ -101,6 +108,7 @@ class Command(ScrapyCommand):
         assert self.settings is not None  # noqa: S101
         totals = database.run(queries.totals)
         matched = database.run(matches.match_counts, "artist")
+        years = database.run(release_years, "RJ", Question(by="decade"))
         location = config.store_location(self.settings)
         answers = sum(1 for _ in open_store(location).keys("requests/"))
         table = Table(show_header=False, box=None, pad_edge=False)
@@ -117,6 +125,10 @@ class Command(ScrapyCommand):
             table.add_row(name, f"[bold]{value:,}[/]")
         console.print()
         console.print(table)
+        if years and years.dated:
+            console.print(f"\n[bold]{wording.title(years)}[/] (scrapy years RJ)", highlight=False)
+            console.print(bars(years, 40))
+            console.print(wording.coverage(years), highlight=False)
         console.print(f"\nDone in {seconds:.0f} s. Run it again: it asks for nothing that it has.", highlight=False)
         console.print(f"Answers:   {Path(location).resolve()}", highlight=False, soft_wrap=True)
         console.print(f"Warehouse: {config.database_folder(self.settings).resolve()}", highlight=False, soft_wrap=True)

@@ -131,7 +131,7 @@ class Command(ScrapyCommand):
         # A file or a pipe has no width: nothing is to be cut there.
         console = Console(highlight=False) if chart else Console(highlight=False, width=200, file=target)
         console.print(Text(f"{wording.title(years)}, {wording.listening(years)}", "bold"))
-        console.print(_bars(years, max(_BAR[0], min(_BAR[1], console.width - 40)) if chart else 0))
+        console.print(bars(years, max(_BAR[0], min(_BAR[1], console.width - 40)) if chart else 0))
         if years.question.by == "year":
             shares = (f"{bar.year}s {wording.percent(bar.count, years.dated)}" for bar in years.decades)
             console.print()
@@ -199,7 +199,7 @@ def _hint(years: ReleaseYears) -> str:
     return ""
 
 
-def _bars(years: ReleaseYears, width: int) -> Table:
+def bars(years: ReleaseYears, width: int) -> Table:
     """The numbers, and bars of up to *width* cells when there is room for them."""
     compared = bool(wording.everyone(years))
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -8,10 +8,15 @@ import uuid
 
 import psycopg
 import pytest
+from listening import listen
 from psycopg import sql
+from test_crawl import succeed
 
 from benchmarks.musicbrainz import INDEXES, DebianPostgres, create_mirror, lacking, run_scripts
 from lastfm_crawl.items import ReleaseGroup
+from lastfm_crawl.sandbox import Scrobble, World, serve
+from lastfm_crawl.sandbox.musicbrainz_catalogue import Catalogue
+from lastfm_crawl.warehouse.migrate import migrate
 from lastfm_crawl.warehouse.mirror import (
     DatedRelease,
     MirrorUnavailableError,
@@ -393,3 +398,88 @@ def test_no_database(url):
         open_mirror(url)
     assert "\n" not in str(caught.value)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_crawl_of_the_mirror_gives_the_years_that_the_web_service_gives(project, mirror):
+    """The same world twice: asked of the stand-in of the web service, then of a mirror that holds the same."""
+    mirror.run("CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public")
+    plays = [
+        Scrobble(
+            f"Band {n}", "Song", 1_600_000_000 + 300 * n,
+            album=f"Record {n} Blue" + (" (Deluxe Edition)" if n % 4 == 1 else ""),
+            album_mbid="" if n % 3 == 2 else mbid(0xF000 + n),
+        )
+        for n in range(90)
+    ]  # fmt: skip
+    world = World.of({"rj": []}, {}, scrobbles={"rj": plays})
+    music = Catalogue(world)
+    _fill(mirror, music)
+    years = (
+        "SELECT a.name, al.name, y.status, y.group_mbid, y.year, y.month, y.day FROM album_years y"
+        " JOIN albums al ON al.id = y.album_id JOIN artists a ON a.id = al.artist_id ORDER BY 1, 2"
+    )
+    with serve(world) as sandbox:
+        project.url = sandbox.url
+        project.environment = {"MUSICBRAINZ_API_URL": sandbox.musicbrainz_url, "CONTACT": "me@example.org"}
+        succeed(project.crawl("recent_tracks", users="rj"))
+        succeed(project.crawl("musicbrainz"))
+        by_web = project.query(years)
+        project.execute("TRUNCATE release_groups, releases, album_searches")
+        asked = len(sandbox.log)
+        project.environment = {"MUSICBRAINZ_DATABASE_URL": mirror.url}  # a mirror of one's own wants no contact
+        succeed(project.crawl("musicbrainz"))
+        assert project.query(years) == by_web
+        assert len(sandbox.log) == asked
+    assert {status for _, _, status, *_ in by_web} >= {"matched", "fuzzy_matched"}
+    assert len({row[3] for row in by_web}) > 70
+    ids = project.query("SELECT mbid, current_mbid FROM releases WHERE mbid <> current_mbid")
+    assert ids
+    assert all(music.releases[asked].id == now for asked, now in ids)
+    assert project.query("SELECT DISTINCT source FROM release_groups") == [("mirror",)]
+
+
+def _fill(mirror, music):
+    artists = set()
+    # Search lacks some groups of releases that are there.
+    groups = {release.group.id: release.group for release in music.releases.values()} | music.groups
+    for group in groups.values():
+        if group.artist not in artists:
+            artists.add(group.artist)
+            mirror.artist(group.artist)
+        number = mirror.group(group.title, group.artist, *group.secondary_types, primary=group.primary_type)
+        mirror.run("UPDATE release_group SET gid = %s WHERE id = %s", group.id, number)
+        if group.date:
+            mirror.insert(
+                "release_group_meta",
+                id=number,
+                **date("first_release_date", tuple(map(int, group.date.split("-")))),
+            )
+    for asked, release in music.releases.items():
+        if asked != release.id:
+            continue
+        (number,) = mirror.run("SELECT id FROM release_group WHERE gid = %s", release.group.id).fetchone()
+        made = mirror.release(number)
+        mirror.run("UPDATE release SET gid = %s WHERE gid = %s", asked, made)
+    for asked, release in music.releases.items():
+        if asked != release.id:
+            (number,) = mirror.run("SELECT id FROM release WHERE gid = %s", release.id).fetchone()
+            mirror.insert("release_gid_redirect", gid=asked, new_id=number)
+
+
+def test_a_mirror_that_is_away_ends_the_run_with_one_line(project):
+    migrate(project.database_url)
+    with psycopg.connect(project.database_url) as connection:
+        listen(connection, "RJ", [("2020-01-01 12:00Z", "Abba", "Arrival")])
+    project.environment = {"MUSICBRAINZ_DATABASE_URL": "postgresql://127.0.0.1:9/musicbrainz"}
+    result = project.crawl("musicbrainz")
+    assert result.returncode == 4
+    assert "Traceback" not in result.stderr
+    assert "check MUSICBRAINZ_DATABASE_URL" in result.stderr.splitlines()[-1]
+
+
+def test_a_url_that_is_none_is_wrong_use(project):
+    project.environment = {"MUSICBRAINZ_DATABASE_URL": "mysql:/secret0canary"}
+    result = project.crawl("musicbrainz")
+    assert result.returncode == 2
+    assert "MUSICBRAINZ_DATABASE_URL is not a PostgreSQL connection URL" in result.stderr.splitlines()[-1]
+    assert "secret0canary" not in result.stderr
