@@ -27,6 +27,8 @@ LASTFM_API_URL = os.environ.get("LASTFM_API_URL", "https://ws.audioscrobbler.com
 SPOTIFY_API_URL = os.environ.get("SPOTIFY_API_URL", "https://api.spotify.com/v1")
 SPOTIFY_TOKEN_URL = os.environ.get("SPOTIFY_TOKEN_URL", "https://accounts.spotify.com/api/token")
 SPOTIFY_CLIENT_ID = os.environ.get("SPOTIFY_CLIENT_ID")
+# The same of albumoftheyear.org.
+AOTY_URL = os.environ.get("AOTY_URL", "https://www.albumoftheyear.org/")
 # Mail address or URL put into the User-Agent, so that a service can reach whoever crawls it.
 CONTACT = os.environ.get("CONTACT")
 # Folder of the embedded defaults. Used wherever one of the next two is not set.

@@ -31,6 +31,7 @@ def _no_environment(monkeypatch):
         "LASTFM_API_KEY",
         "LASTFM_API_URL",
         "CONTACT",
+        "AOTY_URL",
         "SPOTIFY_API_URL",
         "SPOTIFY_TOKEN_URL",
         "SPOTIFY_CLIENT_ID",

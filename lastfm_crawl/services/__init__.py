@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lastfm_crawl.services import lastfm, spotify
+from lastfm_crawl.services import aoty, lastfm, spotify
 
 if TYPE_CHECKING:
     from lastfm_crawl.services.service import Service
 
-SERVICES: dict[str, Service] = {"user": lastfm.SERVICE, "spotify": spotify.SERVICE}
+SERVICES: dict[str, Service] = {"user": lastfm.SERVICE, "spotify": spotify.SERVICE, "aoty": aoty.SERVICE}
 
 
 def folder_of(method: str) -> str:
