@@ -60,9 +60,13 @@ class _Values:
         return ()
 
     def count(self, name: str, found: Iterable[tuple[str, str]], most: int = MAX_COUNT) -> int | None:
-        """The first number from 0 to *most*; None, with an origin, where the page says that there is none."""
+        """The first number from 0 to *most*; None, with an origin, where the page says that there is none.
+
+        The words of the page are no help where a place is known, but holds something else.
+        """
+        known = len(self.rejected)
         for origin, text in found:
-            if not text:
+            if not text or (origin == "regex" and len(self.rejected) > known):
                 continue
             value = None if text == NO_SCORE else number(text)
             if text != NO_SCORE and (value is None or not 0 <= value <= most):
@@ -103,7 +107,8 @@ def read_album(html: Html, expected: int | None = None) -> AotyAlbum:
     if not title:
         raise WrongPageError("an album without a title")
     details = _details(html)
-    critic_score = values.score("critic_score", _critic_scores(html, values))
+    _check_rating(html, values)
+    critic_score = values.score("critic_score", _critic_scores(html))
     user_score = values.score("user_score", _user_scores(html))
     critic_count = values.count("critic_count", _critic_counts(html))
     user_count = values.count("user_count", _user_counts(html))
@@ -214,14 +219,16 @@ def _critic_rating(html: Html) -> dict[str, Any]:
     return {}
 
 
-def _critic_scores(html: Html, values: _Values) -> Iterator[tuple[str, str]]:
-    rating = _critic_rating(html)
-    other = html.json_ld.get("aggregateRating")
-    if other and not rating:
-        values.reject(
-            "aggregateRating", "not the critics'", clean(other.get("name")) if isinstance(other, dict) else ""
-        )
-    yield "jsonld", clean(rating.get("ratingValue"))
+def _check_rating(html: Html, values: _Values) -> None:
+    """Note a rating of the JSON-LD that is not the critics'."""
+    rating = html.json_ld.get("aggregateRating")
+    if rating and not _critic_rating(html):
+        name = clean(rating.get("name")) if isinstance(rating, dict) else ""
+        values.reject("aggregateRating", "not the critics'", name)
+
+
+def _critic_scores(html: Html) -> Iterator[tuple[str, str]]:
+    yield "jsonld", clean(_critic_rating(html).get("ratingValue"))
     yield "css", html.one(".albumCriticScore a") or html.one(".albumCriticScore::text")
     yield "itemprop", html.one(".albumCriticScoreBox [itemprop=ratingValue]")
     yield "regex", _said(html, "Critic")[0]

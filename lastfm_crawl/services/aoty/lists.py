@@ -11,7 +11,7 @@ from lastfm_crawl.services.aoty.calls import album_url, page_of
 from lastfm_crawl.services.aoty.page import MAX_COUNT, clean, number, released, texts
 
 if TYPE_CHECKING:
-    from parsel import Selector
+    from parsel import Selector, SelectorList
 
     from lastfm_crawl.services.aoty.page import Html
 
@@ -27,7 +27,7 @@ def read_rows(html: Html) -> tuple[list[AotyRow], int, dict[str, int]]:
     skipped: Counter[str] = Counter()
     received, section = 0, ""
     for node in html.root.css("h2, .albumBlock, .albumListRow"):
-        classes = (node.attrib.get("class") or "").split()
+        classes = _attribute(node, "class").split()
         if "albumListRow" in classes:
             row = _of_chart(node)
         elif "albumBlock" in classes:
@@ -48,11 +48,11 @@ def _of_block(node: Selector, section: str, owner: str) -> AotyRow | str:
     """A block with a cover: ``2014 • Single`` or ``May 12 • LP`` below it, and a score in each of its rows."""
     dated, _, kind = _one(node, ".type").partition("\u2022")
     row = _row(
-        node.css('a[href*="/album/"]::attr(href)').get(),
+        _attribute(node.css('a[href*="/album/"]'), "href"),
         _one(node, ".albumTitle"),
         _one(node, ".artistTitle") or owner,
         dated,
-        clean(node.attrib.get("data-type")) or clean(kind) or section,
+        clean(_attribute(node, "data-type")) or clean(kind) or section,
     )
     if isinstance(row, str):
         return row
@@ -70,7 +70,7 @@ def _of_chart(node: Selector) -> AotyRow | str:
     artist, dash, title = clean(link.xpath("string()").get()).partition(" - ")
     if not dash:
         artist, title = "", artist
-    row = _row(link.attrib.get("href"), title, artist, _one(node, ".albumListDate"), "")
+    row = _row(_attribute(link, "href"), title, artist, _one(node, ".albumListDate"), "")
     if isinstance(row, str):
         return row
     counted = _one(node, ".scoreText")
@@ -78,9 +78,9 @@ def _of_chart(node: Selector) -> AotyRow | str:
     return _scored(row, whose, _within(_one(node, ".scoreValue"), 100), _within(counted, MAX_COUNT))
 
 
-def _row(href: str | None, title: str, artist: str, dated: str, kind: str) -> AotyRow | str:
+def _row(href: str, title: str, artist: str, dated: str, kind: str) -> AotyRow | str:
     """The row, without scores, or why it is none."""
-    page = page_of("album", href or "")
+    page = page_of("album", href)
     if page is None:
         return "no_album"
     if fault := name_fault(title):
@@ -104,6 +104,11 @@ def _scored(row: AotyRow, whose: str, score: int | None, count: int | None) -> A
     if "critic score" in whose or "review" in whose:
         return row._replace(critic_score=score, critic_count=count)
     return row
+
+
+def _attribute(node: Selector | SelectorList[Selector], name: str) -> str:
+    """One attribute, or "". ``node.attrib`` would read them all, and raises for one with a broken name."""
+    return node.xpath(f"@{name}").get("")
 
 
 def _one(node: Selector, css: str) -> str:
