@@ -275,7 +275,7 @@ def test_no_score_is_null_and_said():
     assert not drifted(album)
 
 
-@pytest.mark.parametrize("score", ["101", "-1", "1e3", "7 of 10 7", "9" * 5000, "\u0667\u0665"])
+@pytest.mark.parametrize("score", ["101", "-1", "1e3", "70.5", "7 of 10 7", "1-2", "9" * 5000, "\u0667\u0665"])
 def test_an_impossible_score_is_null_with_a_reason(score):
     album = album_of(page(users=USER_BOX.replace(">75<", f">{score}<")))
     assert (album.user_score, album.user_score_exact, album.user_count) == (None, None, 20489)
@@ -392,6 +392,15 @@ def test_an_artist():
     ]
     assert answer.rows[0][6:] == (70, 17, 75, 1136)
     assert answer.rows[1][6:] == (None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "count"), [("(13.4K)", 13400), ("(2K)", 2000), ("(1.2M)", 1_200_000), ("(9999M)", None), ("(.5K)", None)]
+)
+def test_a_big_count_is_shortened_in_lists(said, count):
+    answer = read(aoty.get_artist(4), 200, ARTIST_PAGE.replace(b"(1,136)", said.encode()))
+    assert isinstance(answer, AotyListPage)
+    assert (answer.rows[0].user_score, answer.rows[0].user_count) == (75, count)
 
 
 # --- what is no page ----------------------------------------------------------------------------------------------

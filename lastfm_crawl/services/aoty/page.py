@@ -18,7 +18,8 @@ MAX_COUNT = 2**31 - 1
 #: How the site writes that there is no score.
 NO_SCORE = "NR"
 
-_NUMBER = re.compile(r"\(?(-?[\d,]{1,14})\)?(?:\s+\D{0,40})?", re.ASCII)
+_NUMBER = re.compile(r"\(?(-?[\d,]{1,14})(?:(?:\.(\d))?([KM]))?\)?(?:\s+\D{0,40})?", re.ASCII)
+_TENTHS = {"K": 100, "M": 100_000}
 _ISO_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?:T.*)?", re.ASCII)
 _WRITTEN_DATE = re.compile(r"(?:([a-z]{3,9})\.?\s+(?:(\d{1,2})\s*,\s*)?)?(\d{4})", re.ASCII | re.IGNORECASE)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -90,10 +91,15 @@ def clean(value: object) -> str:
 
 
 def number(text: str) -> int | None:
-    """The number that *text* begins with and otherwise only explains: ``20,489``, ``(148)``, ``4304 Ratings``."""
+    """The number that *text* begins with and otherwise only explains: ``20,489``, ``(148)``, ``4304 Ratings``.
+
+    Lists shorten big ones, ``(13.4K)``: what is left of those is 13,400.
+    """
     found = _NUMBER.fullmatch(text)
     digits = found[1].replace(",", "") if found else ""
-    return int(digits) if digits.lstrip("-") else None
+    if found is None or not digits.lstrip("-"):
+        return None
+    return int(digits + (found[2] or "0")) * _TENTHS[found[3]] if found[3] else int(digits)
 
 
 def seconds(text: str) -> int | None:
