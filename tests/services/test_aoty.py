@@ -468,6 +468,8 @@ def test_an_album_that_is_not_there():
     assert mark(CHART, problem).status == "not_found"
     assert time_to_live(ASKED, problem) == aoty.NEGATIVE_TTL
     assert time_to_live(ASKED, read(ASKED, 200, page())) == aoty.GOOD_TTL
+    assert time_to_live(CHART, read(CHART, 200, CHART_PAGE)) == aoty.GOOD_TTL
+    assert time_to_live(CHART, read(CHART, 200, page())) == aoty.NEGATIVE_TTL  # a page of the site without rows
 
 
 # --- files --------------------------------------------------------------------------------------------------------

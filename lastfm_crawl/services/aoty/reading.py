@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _DAY = 86_400
 #: Seconds for which a page is kept: scores move slowly, and the site may not let us in again.
 GOOD_TTL = 90 * _DAY
-#: Seconds for which "no such page" is believed.
+#: Seconds for which "no such page" and a list without albums are believed.
 NEGATIVE_TTL = 7 * _DAY
 
 #: What is read of a table of albums.
@@ -66,7 +66,7 @@ def mark(call: Call, problem: Problem) -> AotyAlbumPage | AotyListPage:
 
 def time_to_live(call: Call, answer: Answered | Problem) -> int:  # noqa: ARG001  (what Service asks for)
     """For how many seconds the store keeps *answer*."""
-    return NEGATIVE_TTL if isinstance(answer, Problem) else GOOD_TTL
+    return NEGATIVE_TTL if isinstance(answer, Problem) or not answer.received else GOOD_TTL
 
 
 def _lookup(call: Call) -> dict[str, Any]:
