@@ -39,7 +39,7 @@ def user_agent(settings: BaseSettings) -> str:
 
 def check(settings: BaseSettings) -> None:
     """Raise ValueError, one line that names the setting, for what cannot work."""
-    for name in ("LASTFM_API_URL", "SPOTIFY_API_URL", "SPOTIFY_TOKEN_URL", "MUSICBRAINZ_API_URL"):
+    for name in ("LASTFM_API_URL", "SPOTIFY_API_URL", "SPOTIFY_TOKEN_URL", "MUSICBRAINZ_API_URL", "AOTY_URL"):
         parts = urlsplit(settings[name])
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{name}={settings[name]!r} is not an http(s) URL")

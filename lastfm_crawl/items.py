@@ -374,3 +374,79 @@ class ReleaseGroupSearch(Lookup):
 
     asked: tuple[str, str]
     groups: tuple[ReleaseGroup, ...] = ()
+
+
+class AotyTrack(NamedTuple):
+    """A track of an album on albumoftheyear.org; ``rating`` is its users' score (0 to 100) by ``ratings`` of them."""
+
+    number: int | None
+    title: str
+    seconds: int | None = None
+    rating: int | None = None
+    ratings: int | None = None
+    featuring: tuple[str, ...] = ()
+    note: str = ""
+    disc: int = 1
+
+
+class AotyAlbum(NamedTuple):
+    """An album on albumoftheyear.org. Scores are 0 to 100; what is not known is None or "".
+
+    ``release_date`` is ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD`` as ``release_precision`` (``year``, ``month``, ``day``)
+    says. ``era`` is the kind of markup that was read: ``2026``, ``2025``, ``unknown``, or ``csv``. ``origins`` says of
+    each field where its value was found (``jsonld``, ``css``, ``itemprop``, ``regex``, ``csv``), also of a score that
+    is None because the page says that there is none. ``rejected`` tells which values were not believed, and why.
+    """
+
+    id: int
+    url: str
+    title: str
+    artists: tuple[str, ...] = ()
+    critic_score: int | None = None
+    critic_score_exact: float | None = None
+    critic_count: int | None = None
+    user_score: int | None = None
+    user_score_exact: float | None = None
+    user_count: int | None = None
+    genres: tuple[str, ...] = ()
+    secondary_genres: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    label: str = ""
+    release_date: str | None = None
+    release_precision: str | None = None
+    format: str = ""
+    tracks: tuple[AotyTrack, ...] = ()
+    era: str = "unknown"
+    origins: Mapping[str, str] = {}
+    rejected: tuple[str, ...] = ()
+
+
+class AotyRow(NamedTuple):
+    """What a list on albumoftheyear.org says of an album. ``type`` is ``lp``, ``single`` and the like, or ""."""
+
+    id: int
+    url: str
+    title: str
+    artist: str = ""
+    type: str = ""
+    year: int | None = None
+    critic_score: int | None = None
+    critic_count: int | None = None
+    user_score: int | None = None
+    user_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class AotyAlbumPage(Lookup):
+    """The album with the id ``asked``; with the status ``not_found`` there is none."""
+
+    asked: int
+    album: AotyAlbum | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class AotyListPage(Lookup):
+    """Albums of an artist or a page of a chart, in the page's order. ``skipped`` counts rows that name no album."""
+
+    page: int = 1
+    rows: tuple[AotyRow, ...] = ()

@@ -31,6 +31,8 @@ SPOTIFY_CLIENT_ID = os.environ.get("SPOTIFY_CLIENT_ID")
 MUSICBRAINZ_API_URL = os.environ.get("MUSICBRAINZ_API_URL", "https://musicbrainz.org/ws/2/")
 # A mirror of MusicBrainz's database, asked instead of its web service: any libpq URL.
 MUSICBRAINZ_DATABASE_URL = os.environ.get("MUSICBRAINZ_DATABASE_URL")
+# The same of albumoftheyear.org.
+AOTY_URL = os.environ.get("AOTY_URL", "https://www.albumoftheyear.org/")
 # Mail address or URL put into the User-Agent, so that a service can reach whoever crawls it.
 CONTACT = os.environ.get("CONTACT")
 # Folder of the embedded defaults. Used wherever one of the next two is not set.

@@ -32,6 +32,7 @@ def _no_environment(monkeypatch):
         "LASTFM_API_URL",
         "CONTACT",
         "MUSICBRAINZ_API_URL",
+        "AOTY_URL",
         "SPOTIFY_API_URL",
         "SPOTIFY_TOKEN_URL",
         "SPOTIFY_CLIENT_ID",

@@ -42,8 +42,11 @@ SPOTIFY_KINDS = (
 )
 #: The same for MusicBrainz, whose rate limit is HTTP 503.
 MUSICBRAINZ_KINDS = ("rate_limit", "html_502", "drop", "truncated", "slow")
-#: HTTP 200 without a body; 429 for a day; 429 without an end. Also error_<code>_<status> for any of them.
-SCRIPT_ONLY_KINDS = ("empty", "rate_limit_long", "quota_exceeded")
+#: What is drawn for pages of albumoftheyear.org, where an error is a page, too.
+AOTY_KINDS = ("rate_limit", "html_502", "drop", "truncated", "slow")
+#: HTTP 200 without a body; 429 for a day; 429 without an end; 403 with a page in the place of albumoftheyear.org's.
+#: Also error_<code>_<status> for any of them.
+SCRIPT_ONLY_KINDS = ("empty", "rate_limit_long", "quota_exceeded", "challenge", "denied")
 _DRAWN = tuple(dict.fromkeys((*ALL_KINDS, *SPOTIFY_KINDS)))
 _NOT_ASKED = ("api_key", "api_sig", "sk", "format", "method", "user")
 _ERROR = re.compile(r"error_\d+_[1-5]\d\d")
@@ -88,6 +91,7 @@ class Faults:
     kinds: Sequence[str] = ALL_KINDS
     spotify_kinds: Sequence[str] = SPOTIFY_KINDS
     musicbrainz_kinds: Sequence[str] = MUSICBRAINZ_KINDS
+    aoty_kinds: Sequence[str] = AOTY_KINDS
     seed: int = 0
     latency: float = 0.0  # seconds before every answer
     slow: float = 0.2  # seconds more for the kind "slow"
@@ -102,6 +106,7 @@ class Faults:
         _check(self.kinds)
         _check(self.spotify_kinds)
         _check(self.musicbrainz_kinds)
+        _check(self.aoty_kinds)
 
     def script(
         self,
@@ -137,8 +142,8 @@ class Faults:
             scripted = self._scripted(method, user, params)
             if scripted:
                 return scripted
-            others = {"spotify": self.spotify_kinds, "musicbrainz": self.musicbrainz_kinds}
-            kinds = others.get(method.partition(".")[0], self.kinds)
+            own = {"spotify": self.spotify_kinds, "musicbrainz": self.musicbrainz_kinds, "aoty": self.aoty_kinds}
+            kinds = own.get(method.partition(".")[0], self.kinds)
             return self._drawn(method, user, params, kinds) if self.rate > 0 and kinds else None
 
     def _scripted(self, method: str, user: str, params: Mapping[str, str]) -> str | None:

@@ -1,4 +1,4 @@
-"""The sandbox on the wire: ws.audioscrobbler.com/2.0, Spotify's two hosts and MusicBrainz, on a port of this machine.
+"""The sandbox on the wire: Last.fm, Spotify's two hosts, MusicBrainz and albumoftheyear.org, on a local port.
 
 In: a world and the faults to show. Out: answers over HTTP, and a log of every call. ``Sandbox`` runs in the
 caller's event loop, ``serve`` runs one in a thread for tests that drive crawls in subprocesses.
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from lastfm_crawl.sandbox.answers import Answer, answer, error, version
+from lastfm_crawl.sandbox.aoty import Aoty
+from lastfm_crawl.sandbox.aoty_routes import AotyRoutes
 from lastfm_crawl.sandbox.bodies import Bodies, Body
 from lastfm_crawl.sandbox.faults import Faults, error_of, identity
 from lastfm_crawl.sandbox.log import LoggedRequest
@@ -41,6 +43,7 @@ class Sandbox:
         self.faults = faults or Faults()
         self.spotify = Spotify()
         self.musicbrainz = MusicBrainz()
+        self.aoty = Aoty()
         self.log: list[LoggedRequest] = []
         # For tests that change a History during a walk: called with every call that arrives, in the server's thread.
         self.before_answer: Callable[[LoggedRequest], object] | None = None
@@ -84,6 +87,11 @@ class Sandbox:
         """Give what MUSICBRAINZ_API_URL is to be."""
         return f"{self.root}/musicbrainz/ws/2/"
 
+    @property
+    def aoty_url(self) -> str:
+        """Give what AOTY_URL is to be."""
+        return f"{self.root}/"
+
     def calls(self, method: str | None = None, user: str | None = None) -> list[LoggedRequest]:
         """Give the calls so far, of one method or about one user if asked, whatever their case."""
         return [
@@ -101,6 +109,7 @@ class Sandbox:
             app.router.add_route("POST", path, self._lastfm)
         SpotifyRoutes(self).add_to(app.router)
         MusicBrainzRoutes(self).add_to(app.router)
+        AotyRoutes(self).add_to(app.router)
         app.router.add_get("/_sandbox/log", self._show_log)
         app.router.add_get("/_sandbox/healthy", self._show_healthy)
         # Calls that wait out a latency are cut off on stop.

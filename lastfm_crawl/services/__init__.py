@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lastfm_crawl.services import lastfm, musicbrainz, spotify
+from lastfm_crawl.services import aoty, lastfm, musicbrainz, spotify
 
 if TYPE_CHECKING:
     from lastfm_crawl.services.service import Service
@@ -13,6 +13,7 @@ SERVICES: dict[str, Service] = {
     "user": lastfm.SERVICE,
     "spotify": spotify.SERVICE,
     "musicbrainz": musicbrainz.SERVICE,
+    "aoty": aoty.SERVICE,
 }
 
 
