@@ -5,12 +5,16 @@
 The mirror has so many releases, each in a release group of its own, of artists that have ten groups each (and one that
 has 2,000), in the tables of MusicBrainz's own scripts (SHARED_DATA) on Debian's PostgreSQL. Every album is asked for by
 id, in batches: with the table of first dates, without it, and without it and without MusicBrainz's indexes. By name a
-part of them is asked for in lower case, one in five with a word too many.
+part of them is asked for in lower case, one in five with a word too many. At last the spider does all of it, from the
+warehouse's list of albums to their years in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +23,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from benchmarks.musicbrainz import INDEXES, DebianPostgres, create_mirror, lacking, run_scripts
+from lastfm_crawl.warehouse.migrate import migrate
 from lastfm_crawl.warehouse.mirror import dated_releases, open_mirror, similar_groups
 
 if TYPE_CHECKING:
@@ -83,6 +88,38 @@ def by_name(url: str, names: Sequence[tuple[str, str]], batch: int, label: str) 
     )
 
 
+def whole_crawl(server: str, mirror: str, folder: Path) -> None:
+    """`scrapy crawl musicbrainz` for a warehouse in which each album of the mirror was played."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE warehouse")
+    warehouse = psycopg.conninfo.make_conninfo(server, dbname="warehouse")
+    migrate(warehouse)
+    with psycopg.connect(mirror) as source, psycopg.connect(warehouse) as target:
+        rows = source.execute(
+            "SELECT c.name, r.name, r.gid::text FROM musicbrainz.release r"
+            " JOIN musicbrainz.artist_credit c ON c.id = r.artist_credit"
+        ).fetchall()
+        target.execute("CREATE TEMP TABLE played (artist text, title text, mbid text)")
+        with target.cursor().copy("COPY played FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        target.execute("INSERT INTO artists (name) SELECT DISTINCT artist FROM played")
+        target.execute(
+            "INSERT INTO albums (artist_id, name, mbid)"
+            " SELECT a.id, title, mbid FROM played JOIN artists a ON name = artist"
+        )
+    environment = {"DATABASE_URL": warehouse, "MUSICBRAINZ_DATABASE_URL": mirror, "DATA_DIR": str(folder)}
+    began = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "scrapy", "crawl", "musicbrainz", "-s", "LOG_LEVEL=WARNING"],
+        env={**os.environ, **environment}, check=True,
+    )  # fmt: skip
+    seconds = time.perf_counter() - began
+    with psycopg.connect(warehouse) as connection:
+        (dated,) = connection.execute("SELECT count(year) FROM album_years").fetchone() or (0,)
+    print(f"scrapy crawl musicbrainz: {len(rows):,} albums in {seconds:.1f} s (goal 60), {dated:,} dated")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--albums", type=int, default=100_000)
@@ -119,6 +156,8 @@ def main() -> None:
                 by_name(url, names, 1000, "equal names")
                 connection.execute("CREATE EXTENSION pg_trgm WITH SCHEMA public")
                 by_name(url, names, 1000, "with pg_trgm")
+                connection.execute("ALTER TABLE put_away RENAME TO release_group_meta")
+            whole_crawl(psycopg.conninfo.make_conninfo(url, dbname="postgres"), url, Path(folder, "data"))
         finally:
             server.remove()
 
