@@ -77,6 +77,8 @@ DOWNLOAD_HANDLERS = {
 # Answers travel from 950 to 900: decoded, then judged, then stored, and only then used.
 DOWNLOADER_MIDDLEWARES = {
     "lastfm_crawl.httpcache.middleware.AsyncHttpCacheMiddleware": 900,
+    # Of spiders of pages: behind the store, for what is stored asks nobody.
+    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": 910,
     "lastfm_crawl.downloader.errors.ErrorMiddleware": 920,
     "lastfm_crawl.downloader.compression.TolerantCompressionMiddleware": 950,
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,

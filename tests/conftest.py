@@ -33,6 +33,7 @@ def _no_environment(monkeypatch):
         "CONTACT",
         "MUSICBRAINZ_API_URL",
         "AOTY_URL",
+        "AOTY_PROXY_URL",
         "SPOTIFY_API_URL",
         "SPOTIFY_TOKEN_URL",
         "SPOTIFY_CLIENT_ID",
