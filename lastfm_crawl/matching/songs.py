@@ -42,12 +42,12 @@ _MBID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NUMBER = re.compile(r"\d+")
 # A version of these kinds is told from others of its kind by the words that say nothing of the kind itself.
 _NAMED = DISTINCT | {"edit", "source"}
-_WORDS = frozenset(
-    "a alternate alternative an and as at by demo digital edit en feat featuring for from full heard in inst"
-    " instrumental karaoke live mix mono motion music of official on original picture radio record recorded"
-    " recording remaster remastered remix remixed rmx s seen short single song songs soundtrack stereo television"
-    " tv the theme to track version video vivo with session sessions performance acoustic acapella cappella rerecorded"
-    " re sped up slowed cover tribute extended long clean explicit".split()
+_SAYS_NOTHING = re.compile(
+    r"a|acapella|acoustic|album|alternate|alternative|an|and|as|at|by|cappella|clean|cover|demo|digital|edit|en|explicit"
+    r"|extended|for|from|full|heard|in|inst|instrumental|karaoke|live|long|mix|mono|motion|music|of|official|on|original"
+    r"|performance|picture|radio|re|record|recorded|recording|remaster|remastered|remix|remixed|rerecorded|rmx|s|seen"
+    r"|sessions?|short|single|slowed|songs?|soundtrack|sped|stereo|television|the|theme|to|track|tribute|tv|up|version"
+    r"|video|vivo|with"
 )
 
 
@@ -153,7 +153,7 @@ def _version(track: Track) -> _Version:
 def _telling(inner: str, kinds: frozenset[str]) -> Iterator[str]:
     """The words by which a version is told from others of its kind. A year is the remaster's, if it is one."""
     for word in plain(inner).split():
-        if word not in _WORDS and not ("remaster" in kinds and len(word) == 4 and word.isdigit()):
+        if not _SAYS_NOTHING.fullmatch(word) and not ("remaster" in kinds and len(word) == 4 and word.isdigit()):
             yield word
 
 
@@ -176,7 +176,7 @@ def _against(a: _Version, b: _Version) -> bool:
 
 def _join(groups: list[list[_Version]]) -> list[list[_Version]]:
     """*groups* of one name each, joined where they share an id and nothing speaks against it."""
-    # Where the members of a group are now: a group that was joined to another is empty.
+    # The group that took a group's tracks over, itself where none did: what was taken over is empty.
     home = list(range(len(groups)))
     for kind in ("isrc", "spotify_id", "mbid"):
         known: dict[str, list[int]] = {}
@@ -185,12 +185,19 @@ def _join(groups: list[list[_Version]]) -> list[list[_Version]]:
                 known.setdefault(value, []).append(number)
         for _, numbers in sorted(known.items()):
             for number in numbers[1:]:
-                ours, theirs = home[numbers[0]], home[number]
+                ours, theirs = _find(home, numbers[0]), _find(home, number)
                 if ours != theirs and _fits(groups[ours], groups[theirs]):
                     groups[ours] += groups[theirs]
                     groups[theirs] = []
-                    home = [ours if place == theirs else place for place in home]
+                    home[theirs] = ours
     return [sorted(group, key=_rank) for group in groups if group]
+
+
+def _find(home: list[int], number: int) -> int:
+    while home[number] != number:
+        home[number] = home[home[number]]
+        number = home[number]
+    return number
 
 
 def _fits(ours: list[_Version], theirs: list[_Version]) -> bool:
