@@ -48,12 +48,19 @@ def add_track(connection, artist, title, *, plays=None, mbid="") -> int:
 def believe(connection, track, spotify_id, *, isrc=None, seconds=200, artist="A", title="Song") -> None:
     """*track* is believed to be that track of Spotify."""
     row = SpotifyTrack(
-        spotify_id, title, (artist,), isrc=isrc, duration_ms=seconds * 1000, popularity=50, album_name="Album"
+        spotify_id,
+        title,
+        artist_names=(artist,),
+        artist_ids=("x",),
+        isrc=isrc,
+        duration_ms=seconds * 1000,
+        popularity=50,
+        album_name="Album",
     )
-    with connection.cursor() as cursor:
-        catalogue.save_tracks(cursor, [row], "catalogue", NOW)
-    match = Match(spotify_id, title, "exact", 1.0, 0.0, "equal", "accept")
-    matches.save_matches(connection, "track", {track: match}, "catalogue")
+    with connection.transaction():
+        catalogue.save_tracks(connection.cursor(), [row], "catalogue", NOW)
+        match = Match(spotify_id, title, "exact", 1.0, 0.0, "equal", "accept")
+        matches.save_matches(connection, "track", {track: match}, "catalogue")
 
 
 def build(connection, most=1000, now=NOW):
@@ -171,15 +178,12 @@ def test_complete_songs_come_before_played_ones(connection):
 
 
 def test_a_code_of_two_artists_stays_with_who_had_it(connection):
-    add_track(connection, "Queen", "Pressure", plays={"rj": 1})
+    first = add_track(connection, "Queen", "Pressure", plays={"rj": 1})
     second = add_track(connection, "David", "Pressure", plays={"rj": 9})
     believe(connection, second, "s1", isrc="USAAA1234567", artist="David", title="Pressure")
     build(connection)
     before = dict(connection.execute("SELECT artist, (id, canonical_id)::text FROM songs").fetchall())
-    first = connection.execute("SELECT t.id FROM tracks t JOIN artists a ON a.id = artist_id AND a.name = 'Queen'")
-    matches.save_matches(connection, "track", {
-        first.fetchone()[0]: Match("s1", "Pressure", "exact", 1.0, 0.0, "equal", "accept")
-    }, "catalogue")  # fmt: skip
+    believe(connection, first, "s1", isrc="USAAA1234567", artist="Queen", title="Pressure")
     build(connection)
     after = dict(connection.execute("SELECT artist, (id, canonical_id)::text FROM songs").fetchall())
     assert after == before
