@@ -75,16 +75,17 @@ LEFT JOIN aoty_track_matches y ON y.track_id = t.id AND y.believed
 LEFT JOIN track_tags g ON g.track_id = t.id
 ORDER BY f.form, t.id
 """
-# Who bears an id that several songs may have (never fold across artists: so there are some): whoever bore it already.
+# Who bears an id that several songs have (nothing folds across artists: so there are some): who bore it already, or who
+# is called by a stronger one, so that nobody is; the rest go on to a weaker one.
 _NAME = """
 UPDATE stage_songs s SET canonical_id = w.id
 FROM (SELECT DISTINCT ON (id) number, id
-      FROM (SELECT number, {level} AS id, raw_id FROM stage_songs WHERE canonical_id IS NULL) one
+      FROM (SELECT number, {level} AS id, canonical_id IS NOT NULL AS named, raw_id FROM stage_songs) one
       WHERE id IS NOT NULL
       ORDER BY id, EXISTS (
           SELECT FROM songs before JOIN song_tracks t ON t.song_id = before.id JOIN stage_edges e USING (track_id)
-          WHERE before.canonical_id = one.id AND e.number = one.number) DESC, raw_id) w
-WHERE s.number = w.number
+          WHERE before.canonical_id = one.id AND e.number = one.number) DESC, named DESC, raw_id) w
+WHERE s.number = w.number AND s.canonical_id IS NULL
 """
 _CHOOSE = """
 INSERT INTO stage_chosen (number, canonical_id)

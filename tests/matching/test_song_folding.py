@@ -36,7 +36,7 @@ def one_song(*tracks) -> bool:
         ("Hey Jude (feat. B)", "Hey Jude ft. B"),
         ("Hey Jude (feat. B & C)", "Hey Jude (feat. C)"),
         ("The End", "End"),
-        ("Don’t Stop", "Don't stop!"),
+        ("Don\u2019t Stop", "Don't stop!"),
         ("X & Y", "X and Y"),
         ("Halo (Live)", "Halo - Live Version"),
         ("Halo - Live at Wembley", "Halo (Live from Wembley) [2011 Remaster]"),
