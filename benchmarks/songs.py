@@ -1,11 +1,12 @@
 """How tracks fold into songs: real histories by name alone, and groups to read with one's own eyes.
 
-    python -m benchmarks.songs [--read 200] [--seed 1] [--speed 300000]
+    python -m benchmarks.songs [--read 200] [--seed 1] [--warehouse 300000]
 
 The histories are those in SHARED_DATA/scrobbles or ../shared/data/scrobbles; there are no recording codes in them.
-``--read`` prints so many groups of more than one track, drawn by the seed. ``--speed`` folds so many invented tracks
-with ids. The title fixtures of SHARED_DATA/matching/title-cleaning say which versions are to be one song and which
-are not: each title is folded with its cleaned form.
+``--read`` prints so many groups of more than one track, drawn by the seed. ``--warehouse`` builds songs and vectors of
+so many invented tracks, twice, in an embedded PostgreSQL of its own. The title fixtures of
+SHARED_DATA/matching/title-cleaning say which versions are to be one song and which are not: each title is folded with
+its cleaned form.
 """
 
 from __future__ import annotations
@@ -15,12 +16,24 @@ import csv
 import json
 import os
 import random
+import resource
 import time
 from collections import Counter
 from itertools import groupby
 from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING
+
+import psycopg
 
 from lastfm_crawl.matching.songs import Song, Track, artist_form, fold_songs
+from lastfm_crawl.warehouse.embedded import EmbeddedPostgres
+from lastfm_crawl.warehouse.migrate import migrate
+from lastfm_crawl.warehouse.song_vectors import build_vectors
+from lastfm_crawl.warehouse.songs import build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 #: Fixtures of versions, and whether the version is the song.
@@ -32,6 +45,27 @@ FIXTURES = {
     "remove-live": False,
     "remove-parody": False,
 }
+#: Artists of 60 tracks, some of which are versions of others; 500 users with five plays for each track.
+INVENTED = (
+    "INSERT INTO artists (name) SELECT 'Artist ' || n FROM generate_series(1, {count} / 60) AS n",
+    """INSERT INTO tracks (artist_id, name)
+       SELECT a.id, 'Song ' || n / 3 || (ARRAY['', ' - Remastered 2011', ' (Live)'])[n % 3 + 1]
+       FROM artists a, generate_series(1, 60) AS n""",
+    "INSERT INTO recordings (track_id, album_id, artist_mbid, track_mbid) SELECT id, 0, '', '' FROM tracks",
+    """INSERT INTO users (key, name, discovered_at)
+       SELECT 'user' || n, 'User' || n, now() FROM generate_series(1, 500) AS n""",
+    """INSERT INTO scrobbles (user_id, track_id, at, recording_id, seen_at)
+       SELECT 1 + (r.track_id * 7 + n * n * 31) % 500, r.track_id, timestamptz '2020-01-01Z' + n * interval '1 day',
+              r.id, now()
+       FROM recordings r, generate_series(1, 5) AS n""",
+    """INSERT INTO spotify_tracks (id, name, key, artist_ids, artist_names, isrc, duration_ms, source, fetched_at)
+       SELECT 's' || id, name, '', '{{}}', '{{A}}', 'USAAA' || lpad(id::text, 7, '0'), 200000, 'catalogue', now()
+       FROM tracks WHERE id % 3 > 0""",
+    """INSERT INTO track_matches (track_id, spotify_id, band, tier, score, runner_up, evidence, source, normaliser,
+                                  catalogue, matched_at)
+       SELECT id, 's' || id, 'accept', 'exact', 1, 0, '', 'catalogue', 1, 1, now() FROM tracks WHERE id % 3 > 0""",
+    "ANALYZE",
+)
 
 
 def played() -> list[Track]:
@@ -52,17 +86,30 @@ def folded(tracks: list[Track]) -> list[Song]:
     return [song for _, block in blocks for song in fold_songs(block)]
 
 
-def invented(count: int) -> list[Track]:
-    """Tracks of a few thousand artists, some with ids that they share."""
-    rng = random.Random(1)
-    versions = ("", "", "", "", " - Remastered 2011", " (Live)", " (feat. Somebody)", " [Deluxe]", " (X Remix)")
-    return [
-        Track(
-            n, f"artist {rng.randrange(count // 60)}", f"song {rng.randrange(40)}{rng.choice(versions)} {n % 7 * '!'}",
-            rng.randrange(100), f"USAAA{rng.randrange(count):07}" if n % 3 else None, None, None, rng.uniform(150, 400),
-        )
-        for n in range(count)
-    ]  # fmt: skip
+def warehouse(count: int) -> None:
+    """Seconds and memory of two builds and of the vectors: *count* tracks, two thirds with a recording code."""
+    server = EmbeddedPostgres(Path(mkdtemp()) / "server")
+    try:
+        conninfo = server.start()
+        migrate(conninfo)
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            for statement in INVENTED:
+                connection.execute(statement.format(count=count))
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            work: list[tuple[str, Callable[[psycopg.Connection, float], object]]] = [
+                ("first build", lambda c, now: build(c, 10_000, now)),
+                ("second build", lambda c, now: build(c, 10_000, now)),
+                ("all songs", lambda c, now: build(c, count, now)),
+                ("vectors of 10,000", lambda c, now: (build(c, 10_000, now), build_vectors(c, now))),
+            ]
+            for name, job in work:
+                began = time.perf_counter()
+                with connection.transaction():
+                    result = job(connection, 1.7e9)
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+                print(f"{name}: {time.perf_counter() - began:.1f} s, peak {peak} MB ({before} before): {result}")
+    finally:
+        server.remove()
 
 
 def fixtures() -> None:
@@ -85,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--read", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--speed", type=int, default=0)
+    parser.add_argument("--warehouse", type=int, default=0)
     options = parser.parse_args()
     tracks = played()
     songs = folded(tracks)
@@ -98,11 +145,8 @@ def main() -> None:
             f"{number:3} " + " | ".join(f"{titles[e.track_id].artist}: {titles[e.track_id].title}" for e in song.edges)
         )
     fixtures()
-    if options.speed:
-        tracks = invented(options.speed)
-        began = time.perf_counter()
-        songs = folded(tracks)
-        print(f"{len(tracks):,} invented tracks in {time.perf_counter() - began:.1f} s: {len(songs):,} songs")
+    if options.warehouse:
+        warehouse(options.warehouse)
 
 
 if __name__ == "__main__":
