@@ -11,7 +11,8 @@ Tracks fold
   are alike: ids of services are wrong at times.
 
 Two groups join only if every track of the one goes with every track of the other, so that nothing is folded because a
-friend's friend is a friend. What is given is one artist's tracks: nothing ever folds across artists.
+friend's friend is a friend. What is given is one artist's tracks: nothing ever folds across artists, and by name not
+what is by nobody in particular ("Various Artists").
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ _SAYS_NOTHING = re.compile(
     r"|sessions?|short|single|slowed|songs?|soundtrack|sped|stereo|television|the|theme|to|track|tribute|tv|up|version"
     r"|video|vivo|with"
 )
+
+# Names that stand for whoever it is: what they play is not one artist's.
+_NOBODY = frozenset({"", "unknown", "unknown artist", "various", "various artists", "va", "no artist", "anonymous"})
 
 
 class Track(NamedTuple):
@@ -145,7 +149,10 @@ def _version(track: Track) -> _Version:
     who = credit(track.artist)
     named = [(inner, kinds) for inner, kinds in versions(track.title) if kinds & _NAMED]
     words = {word for inner, kinds in named for word in _telling(inner, kinds)}
-    name = _Name(plain(who.main), plain(title.base), tuple(sorted(title.flags & DISTINCT)), tuple(sorted(words)))
+    artist, base = plain(who.main), plain(title.base)
+    if artist in _NOBODY:
+        artist, base = track.artist, track.title
+    name = _Name(artist, base, tuple(sorted(title.flags & DISTINCT)), tuple(sorted(words)))
     guests = frozenset(map(plain, (*title.featuring, *who.featured)))
     return _Version(track, name, guests, "edit" in title.flags)
 

@@ -81,6 +81,12 @@ def test_guests_of_a_credit_are_guests():
     assert artist_form("The A feat. B") == artist_form("a") == "a"
 
 
+@pytest.mark.parametrize("artist", ["[unknown]", "Various Artists", "VA", "Unknown Artist"])
+def test_nobody_in_particular_has_no_songs(artist):
+    assert not one_song(Track(1, artist, "Intro"), Track(2, artist, "intro"))
+    assert one_song(Track(1, artist, "An Intro", isrc=ISRCS[0]), Track(2, artist, "An intro", isrc=ISRCS[0]))
+
+
 def test_another_code_is_no_reason_against_but_another_length_is():
     first = Track(1, "A", "Song", isrc=ISRCS[0], seconds=200)
     assert one_song(first, Track(2, "A", "Song - Remastered", isrc=ISRCS[1], seconds=210))
