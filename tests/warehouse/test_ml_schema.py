@@ -8,6 +8,7 @@ import re
 import psycopg
 import pytest
 from listening import date_albums, listen
+from psycopg.conninfo import make_conninfo
 from test_song_tables import NOW, add_track, build
 
 from lastfm_crawl.warehouse.migrate import FOLDER, migrate
@@ -170,6 +171,23 @@ def test_vectors_and_hashes(database_url, extension, monkeypatch, tmp_path):
         assert rows(connection, "track_features f JOIN songs s ON s.id = f.song_id",
                     "artist, similarity_vector::text, feature_hash, similarity_method") == found  # fmt: skip
         assert len({row[2] for row in found}) > 1
+
+
+def test_an_owner_who_may_not_create_extensions_gets_vectors_all_the_same(database_url, connection):
+    connection.execute("CREATE ROLE plain")
+    connection.execute("CREATE DATABASE plain_owner OWNER plain")
+    try:
+        url = make_conninfo(database_url, dbname="plain_owner", options="-c role=plain")
+        migrate(url)
+        with psycopg.connect(url, autocommit=True) as plain:
+            assert plain.execute("SELECT current_user").fetchone() == ("plain",)
+            taste(plain)
+            assert vectors(plain) == 6
+            (length,) = plain.execute("SELECT cardinality(vector) FROM ml.song_vectors LIMIT 1").fetchone()
+            assert length == 128
+    finally:
+        connection.execute("DROP DATABASE plain_owner WITH (FORCE)")
+        connection.execute("DROP ROLE plain")
 
 
 def test_the_hash_changes_with_a_feature_and_with_nothing_else(listened):
