@@ -75,10 +75,12 @@ CREATE TABLE aoty_attrs (
     FOREIGN KEY (aoty_id, place) REFERENCES aoty_tracks (album_id, place) ON DELETE CASCADE
 );
 
--- Who played or loved what, once for each user and track: lastfm_user_tracks by ids.
+-- Who played or loved what, once for each user and track. Plays are those of the history where it has the track, those
+-- of the list of top tracks where not.
 CREATE VIEW listening AS
 WITH played AS (
-    SELECT user_id, track_id, count(*) AS playcount, max(at) AS last_at FROM scrobbles GROUP BY user_id, track_id),
+    SELECT user_id, track_id, count(*) AS playcount, min(at) AS first_at, max(at) AS last_at
+    FROM scrobbles GROUP BY user_id, track_id),
 top AS (
     SELECT DISTINCT ON (p.user_id, t.track_id) p.user_id, t.track_id, t.playcount
     FROM current_pages p JOIN user_tracks t ON t.fetch_id = p.id
@@ -87,10 +89,23 @@ top AS (
 loved AS (
     SELECT DISTINCT p.user_id, l.track_id
     FROM current_pages p JOIN loved_tracks l ON l.fetch_id = p.id WHERE p.method = 'user.getLovedTracks')
-SELECT user_id, track_id, coalesce(p.playcount, top.playcount, 0)::bigint AS playcount, p.last_at,
-       l.track_id IS NOT NULL AS loved,
+SELECT user_id, track_id, coalesce(p.playcount, top.playcount, 0)::bigint AS playcount, p.first_at,
+       p.last_at, l.track_id IS NOT NULL AS loved,
        CASE WHEN p.track_id IS NOT NULL THEN 'scrobbles' WHEN top.track_id IS NOT NULL THEN 'top_tracks'
             ELSE 'loved_tracks' END AS source
 FROM played p
 FULL JOIN top USING (user_id, track_id)
 FULL JOIN loved l USING (user_id, track_id);
+
+-- The columns and rows as before.
+CREATE OR REPLACE VIEW lastfm_user_tracks AS
+WITH named AS (
+    SELECT f.user_id, track_id, count(*) AS answers
+    FROM named_tracks n JOIN fetches f ON f.id = n.fetch_id, unnest(n.tracks) AS track_id GROUP BY f.user_id, track_id)
+SELECT u.name AS username, a.name AS artist_name, t.name AS track_name, l.playcount,
+       l.first_at AS first_scrobbled_at, l.last_at AS last_scrobbled_at, l.loved, coalesce(n.answers, 0) AS sync_count
+FROM listening l
+LEFT JOIN named n USING (user_id, track_id)
+JOIN users u ON u.id = user_id
+JOIN tracks t ON t.id = track_id
+JOIN artists a ON a.id = t.artist_id;

@@ -48,9 +48,9 @@ WITH rated AS (
            round(avg(coalesce(b.critic_score_exact, b.critic_score)), 2) AS critic_score
     FROM (SELECT DISTINCT s.artist_id, a.aoty_id FROM aoty_attrs a JOIN songs s ON s.id = a.song_id) s
     JOIN aoty_albums b ON b.id = s.aoty_id GROUP BY s.artist_id)
-SELECT s.artist_id, s.artist AS name,
+SELECT s.artist AS name,
        (SELECT to_jsonb(r) - 'artist_id' FROM rated r WHERE r.artist_id = s.artist_id) AS aoty_data,
-       jsonb_build_object('songs', count(*), 'playcount', sum(l.playcount)) AS lastfm_data
+       jsonb_build_object('songs', count(*), 'playcount', sum(l.playcount)) AS lastfm_data, s.artist_id
 FROM songs s JOIN lastfm_stats l ON l.song_id = s.id
 GROUP BY s.artist_id, s.artist;
 
@@ -66,23 +66,23 @@ WITH named AS (
     LEFT JOIN album_years y ON y.album_id = a.album_id
     LEFT JOIN aoty_album_matches m ON m.album_id = a.album_id
     GROUP BY s.artist_id, s.artist, a.album)
-SELECT n.title, n.artist, n.artist_id,
+SELECT n.title, n.artist,
        coalesce(n.year, substring(b.release_date FROM '^[0-9]{4}')::integer) AS year,
        coalesce(b.user_score_exact, b.user_score)::double precision AS aoty_score, b.user_count AS aoty_num_ratings,
        CASE WHEN b.id IS NOT NULL THEN jsonb_build_object(
            'id', b.id, 'url', b.url, 'critic_score', coalesce(b.critic_score_exact, b.critic_score),
            'critic_count', b.critic_count, 'release_date', b.release_date, 'label', b.label, 'genres', b.genres,
            'secondary_genres', b.secondary_genres, 'tags', b.tags) END AS aoty_data,
-       jsonb_build_object('songs', n.songs, 'playcount', n.playcount) AS lastfm_data
+       jsonb_build_object('songs', n.songs, 'playcount', n.playcount) AS lastfm_data, n.artist_id
 FROM named n LEFT JOIN aoty_albums b ON b.id = n.aoty_id;
 
 -- duration is in seconds. A track is a song.
 CREATE VIEW ml.tracks AS
-SELECT s.id AS song_id, s.artist_id, s.title, s.artist, a.album,
-       coalesce(t.number::integer, p.track_number) AS track_number,
+SELECT s.title, a.album, coalesce(t.number::integer, p.track_number) AS track_number,
        coalesce(t.seconds, p.duration_ms / 1000.0)::double precision AS duration,
        CASE WHEN o.song_id IS NOT NULL THEN to_jsonb(o) - 'song_id' END AS aoty_data,
-       jsonb_build_object('playcount', l.playcount, 'listeners', l.listeners, 'tags', l.tags) AS lastfm_data
+       jsonb_build_object('playcount', l.playcount, 'listeners', l.listeners, 'tags', l.tags) AS lastfm_data,
+       s.artist, s.id AS song_id, s.artist_id
 FROM songs s
 JOIN lastfm_stats l ON l.song_id = s.id
 LEFT JOIN ml.song_albums a ON a.song_id = s.id
