@@ -198,6 +198,15 @@ def test_the_hash_changes_with_a_feature_and_with_nothing_else(listened):
     assert after["Old song"] != before["Old song"]
 
 
+def test_a_warehouse_is_made_anew_where_the_schema_is_left(database_url):
+    migrate(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        migrate(database_url)
+        taste(connection)
+        assert vectors(connection) == 6
+
+
 def test_vectors_of_nobody(connection):
     assert vectors(connection) == 0
     add_track(connection, "A", "Song")

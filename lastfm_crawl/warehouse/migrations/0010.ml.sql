@@ -1,6 +1,8 @@
 -- For machine learning: views over songs in a schema of their own, and a vector for each song.
 
 CREATE SCHEMA IF NOT EXISTS ml;
+-- Left behind where somebody dropped all but this schema, to load the warehouse anew.
+DROP TABLE IF EXISTS ml.song_vectors CASCADE;
 
 -- A column of pgvector's type where the server has it and lets us, an array elsewhere: both read as 128 numbers.
 DO $$
