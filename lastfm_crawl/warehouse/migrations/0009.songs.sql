@@ -74,6 +74,7 @@ CREATE TABLE aoty_attrs (
     genres       jsonb NOT NULL,
     FOREIGN KEY (aoty_id, place) REFERENCES aoty_tracks (album_id, place) ON DELETE CASCADE
 );
+CREATE INDEX aoty_attrs_by_place ON aoty_attrs (aoty_id, place);
 
 -- Who played or loved what, once for each user and track. Plays are those of the history where it has the track, those
 -- of the list of top tracks where not.
