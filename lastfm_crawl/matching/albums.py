@@ -256,8 +256,8 @@ def _doubts(
 def _doubts_of_titles(wanted: AlbumTitle, found: AlbumTitle, candidate: AlbumCandidate, title: float) -> Iterator[str]:
     if wanted.soundtrack and not (found.soundtrack or "Soundtrack" in candidate.secondary_types):
         yield "it is no soundtrack"
-    if wanted.type and candidate.primary_type == "Album":
-        yield f"it is no {wanted.type}"
+    if wanted.type and wanted.type != found.type and candidate.primary_type in {"Album", ""}:
+        yield f"nothing says that it is a {wanted.type}"
     if title == SUBTITLE and (found.type or candidate.primary_type) in _SHORT - {wanted.type}:
         yield "it is shorter"
     if wanted.year and candidate.year and abs(wanted.year - candidate.year) > 1:

@@ -73,8 +73,7 @@ class AotySpider(EnrichmentSpider):
             return
         self._played = aoty_matches.Played(await self.warehouse.run(aoty_matches.albums_without_page))
         for year in await self.warehouse.run(aoty_matches.years_played):
-            if self.args["charts"]:
-                yield self.ask(aoty.get_list(f"ratings/user-highest-rated/{year}"), self.parse)
+            yield self.ask(aoty.get_list(f"ratings/user-highest-rated/{year}"), self.parse)
 
     async def parse(self, response: Response) -> AsyncIterator[Any]:
         """An album; or a page of a chart, whose played albums are asked for, and then the next page."""

@@ -104,7 +104,7 @@ CASES = [
     ("Bungalow", "Loving It - Single", ["Loving It | 2016 Album", "Loving It | 2015 Single"], "b strong accept"),
     ("Bungalow", "Loving It (Single)", ["Loving It | 2015 EP", "Loving It | 2015 Single"], "b strong accept"),
     ("Bungalow", "Loving It - Single", ["Loving It | 2016 Album"], "a review"),
-    ("Bungalow", "Loving It - Single", ["Loving It"], "a strong accept"),
+    ("Bungalow", "Loving It - Single", ["Loving It"], "a review"),  # it might be the album
     ("Coldplay", "The Blue Room EP", ["The Blue Room | 1999 EP"], "a strong accept"),
     ("Punctual", "Fading Youth - EP", ["Fading Youth | 2018 Single", "Fading Youth | 2018 EP"], "b strong accept"),
     ("doorbells", "Distance-EP", ["Distance EP | 2012 EP"], "a strong accept"),

@@ -39,12 +39,12 @@ def listened(connection):
     listen(connection, "RJ", [("2020-01-01Z", "A", "Old"), ("2020-01-02Z", "A", "Old"), ("2020-01-03Z", "A", "New")])
     date_albums(connection, {("A", "Old"): (1969, "matched")})
     connection.execute(
-        """INSERT INTO aoty_albums (id, url, title, artists, key, critic_score, critic_count, user_score, user_count,
-                                    genres, tags, era, source, fetched_at)
-           VALUES (7, '/album/7', 'Old', '{A}', 'a old', 90, 10, 80, 100, '{Rock}', '{Live}', 'now', 'page', now())"""
+        """INSERT INTO aoty_albums (id, url, title, artists, artist_key, critic_score, critic_count, user_score,
+                                    user_count, genres, tags, era, source, fetched_at)
+           VALUES (7, '/album/7', 'Old', '{A}', 'a', 90, 10, 80, 100, '{Rock}', '{Live}', 'now', 'page', now())"""
     )
-    connection.execute("INSERT INTO aoty_tracks (album_id, place, number, title, seconds, rating, ratings)"
-                       " VALUES (7, 1, 3, 'Old song', 245, 85, 12)")  # fmt: skip
+    connection.execute("INSERT INTO aoty_tracks (album_id, place, disc, number, title, seconds, rating, ratings)"
+                       " VALUES (7, 1, 1, 3, 'Old song', 245, 85, 12)")  # fmt: skip
     connection.execute(
         """INSERT INTO aoty_track_matches (track_id, aoty_id, place, match_type, confidence, score, reason,
                                            normaliser, matched_at)
