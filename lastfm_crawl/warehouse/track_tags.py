@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 _HAS_NAMES = r"a.name ~ '\S' AND t.name ~ '\S'"
 # In one order, so that two loaders wait for each other instead of deadlocking.
 _ADD_ARTISTS = """
-INSERT INTO artists (name) SELECT DISTINCT name FROM unnest(%s::text[]) AS asked (name)
+INSERT INTO artists (name)
+SELECT DISTINCT asked.name COLLATE "C" FROM unnest(%s::text[]) AS asked (name)
 WHERE NOT EXISTS (SELECT FROM artists a WHERE a.name = asked.name)
-ORDER BY name COLLATE "C" ON CONFLICT DO NOTHING
+ORDER BY 1 ON CONFLICT DO NOTHING
 """
 _ADD_TRACKS = """
 INSERT INTO tracks (artist_id, name)
-SELECT DISTINCT a.id, asked.name FROM unnest(%s::text[], %s::text[]) AS asked (artist, name)
+SELECT DISTINCT a.id, asked.name COLLATE "C" FROM unnest(%s::text[], %s::text[]) AS asked (artist, name)
 JOIN artists a ON a.name = asked.artist
 WHERE NOT EXISTS (SELECT FROM tracks t WHERE t.artist_id = a.id AND t.name = asked.name)
 ORDER BY 1, 2 ON CONFLICT DO NOTHING
