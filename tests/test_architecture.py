@@ -15,7 +15,7 @@ from scrapy.utils.misc import load_object
 
 import lastfm_crawl
 from lastfm_crawl import services, settings, spiders
-from lastfm_crawl.services.lastfm import Call, get_friends, get_info, get_recent_tracks, get_top_artists
+from lastfm_crawl.services.lastfm import Call, get_friends, get_info, get_recent_tracks, get_top_artists, get_top_tags
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -194,6 +194,7 @@ CALLS = [
     get_friends("rj"),
     get_top_artists("rj"),
     get_recent_tracks("rj", from_=0, to=1),
+    get_top_tags("a", "b"),
     Call("any.method", "rj"),
 ]
 

@@ -1,4 +1,4 @@
-"""The web services, each by what its methods begin with. Pure: bytes in, items out."""
+"""The web services by name: what their methods begin with. Pure: bytes in, items out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lastfm_crawl.services import aoty, lastfm, musicbrainz, spotify
 if TYPE_CHECKING:
     from lastfm_crawl.services.service import Service
 
-#: What the methods of Last.fm begin with: what each is about. All of them are of the service ``user``.
+#: Last.fm's methods begin with what they are about; the service goes by the first of these.
 _LASTFM = ("user", "track")
 
 SERVICES: dict[str, Service] = {
