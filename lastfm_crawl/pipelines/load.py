@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scrapy.exceptions import CloseSpider
@@ -120,6 +121,7 @@ class LoadPipeline:
         self._loader = None
 
     async def _load(self, batch: list[Answered | Admissions], lane: _Lane) -> None:
+        begun = time.monotonic()
         try:
             await lane.warehouse.run(lane.sink.load, batch)
         except WarehouseUnavailableError as exc:
@@ -137,6 +139,10 @@ class LoadPipeline:
                 why = (str(exc).splitlines() or [type(exc).__name__])[0]
                 logger.error("%r was refused by the warehouse: %s", batch[0], why)  # noqa: TRY400
         else:
+            seconds = time.monotonic() - begun
+            self._crawler.stats.inc_value("lastfm_crawl/batches")
+            self._crawler.stats.inc_value("lastfm_crawl/batch_seconds", seconds)
+            self._crawler.stats.max_value("lastfm_crawl/batch_seconds_max", seconds)
             for what, count in lane.sink.committed()._asdict().items():
                 if count:
                     self._crawler.stats.inc_value(f"lastfm_crawl/scrobbles_{what}", count)
