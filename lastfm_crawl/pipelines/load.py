@@ -139,10 +139,10 @@ class LoadPipeline:
                 why = (str(exc).splitlines() or [type(exc).__name__])[0]
                 logger.error("%r was refused by the warehouse: %s", batch[0], why)  # noqa: TRY400
         else:
-            seconds = time.monotonic() - begun
+            milliseconds = round((time.monotonic() - begun) * 1000)
             self._crawler.stats.inc_value("lastfm_crawl/batches")
-            self._crawler.stats.inc_value("lastfm_crawl/batch_seconds", seconds)
-            self._crawler.stats.max_value("lastfm_crawl/batch_seconds_max", seconds)
+            self._crawler.stats.inc_value("lastfm_crawl/batch_ms", milliseconds)
+            self._crawler.stats.max_value("lastfm_crawl/batch_ms_max", milliseconds)
             for what, count in lane.sink.committed()._asdict().items():
                 if count:
                     self._crawler.stats.inc_value(f"lastfm_crawl/scrobbles_{what}", count)

@@ -66,8 +66,8 @@ class RunFigures:
             spider,
             Figure("store", "cache hits", hits, hits + misses, CACHE_TARGET),
             stats.get("lastfm_crawl/batches", 0),
-            stats.get("lastfm_crawl/batch_seconds", 0.0),
-            stats.get("lastfm_crawl/batch_seconds_max", 0.0),
+            stats.get("lastfm_crawl/batch_ms", 0) / 1000,
+            stats.get("lastfm_crawl/batch_ms_max", 0) / 1000,
         )
 
     @property
@@ -152,7 +152,8 @@ def coverage(connection: psycopg.Connection) -> list[Figure]:
 
 def match_rates(connection: psycopg.Connection) -> list[Figure]:
     """What is believed of all that was looked for, kind by kind."""
-    return [Figure(*row, MATCH_TARGET) for row in connection.execute(_RATES)]
+    rows: list[tuple[str, str, int, int]] = connection.execute(_RATES).fetchall()
+    return [Figure(*row, MATCH_TARGET) for row in rows]
 
 
 def of_last_runs(connection: psycopg.Connection, limit: int) -> list[RunFigures]:
