@@ -97,7 +97,7 @@ _TOP = (
 )
 
 PASSES = (
-    Pass("users", "r.name", (
+    Pass("users", "'user ' || r.id", (
         Check("missing", "users without a name", "r.name = '' OR r.key = ''"),
         Check("range", "users with less than 0 plays", "r.playcount < 0"),
         Check("range", "users nearer than 0 to their seed", "r.crawl_depth < 0"),

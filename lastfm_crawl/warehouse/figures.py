@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MATCH_TARGET = 0.8
 CACHE_TARGET = 0.7
 #: Milliseconds after which the end of a run does without its figures.
-PATIENCE = 5_000
+PATIENCE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
