@@ -80,7 +80,7 @@ def _show(quality: Quality) -> None:
     # A file or a pipe has no width: nothing is to be cut there.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     _figures(console, "coverage", quality.coverage)
-    _figures(console, "match rate (believed of what was looked for)", quality.match_rates)
+    _figures(console, "match rates", quality.match_rates)
     rows = ((m.kind, m.band, m.tier, f"{m.count:,}") for m in quality.matched)
     _table(console, ("matches of", "band", "found by", "count"), rows)
     _findings(console, quality.findings)
@@ -110,7 +110,7 @@ def _figures(console: Console, title: str, figures: Iterable[Figure]) -> None:
             f"{figure.part:,}",
             f"{figure.whole:,}",
             percent(figure.part, figure.whole) if figure.whole else "",
-            "" if figure.target is None else f"{figure.target:.0%}",
+            "" if figure.target is None else f"{100 * figure.target:.0f} %",
             Text("BELOW TARGET", "bold red") if figure.below else "",
         )
         for figure in figures
@@ -139,10 +139,16 @@ def _findings(console: Console, findings: Sequence[Finding]) -> None:
 def _verdict(quality: Quality) -> Text:
     faults, below = quality.faults, quality.below
     parts = [
-        f"{sum(f.count for f in faults):,} faults of {len(faults)} kinds" if faults else "no faults",
-        f"{len(below)} figures below their targets" if below else "no figure below its target",
+        f"{_amount(sum(f.count for f in faults), 'fault')} in {_amount(len(faults), 'check')}"
+        if faults
+        else "no faults",
+        f"{_amount(len(below), 'figure')} below target",
     ]
     return Text("; ".join(parts), "bold red" if faults else "bold")
+
+
+def _amount(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _table(console: Console, titles: tuple[str, ...], rows: Iterable[tuple[str | Text, ...]]) -> None:

@@ -1,4 +1,4 @@
-"""The quality report: nothing is wrong with a sound warehouse, each planted fault is found, figures are plain counts."""
+"""The quality report: a sound warehouse has no fault, each planted one is found, figures are plain counts."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ INSERT INTO spotify_artists VALUES ('s1', 'Artist 1', 'artist1', 80, 10, 'api', 
                                    ('s2', 'Artist Two', 'artisttwo', 20, 10, 'api', now());
 INSERT INTO spotify_tracks (id, name, key, artist_ids, artist_names, release_date, popularity, source, fetched_at)
 VALUES ('t1', 'Song', 'song', '{s1}', '{Artist 1}', '1999-02', 50, 'api', now());
-INSERT INTO artist_matches (artist_id, spotify_id, band, tier, score, runner_up, evidence, source, normaliser, catalogue,
-                            matched_at)
+INSERT INTO artist_matches (artist_id, spotify_id, band, tier, score, runner_up, evidence, source, normaliser,
+                            catalogue, matched_at)
 SELECT a.id, m.spotify_id, m.band, m.tier, m.score, 0, 'why', 'search', 1, 0, now()
 FROM (VALUES ('artist 1', 's1', 'accept', 'exact', 1), ('artist 2', 's2', 'review', 'fuzzy', 0.6))
      AS m (name, spotify_id, band, tier, score) JOIN artists a USING (name);
@@ -159,6 +159,7 @@ def test_nothing_is_wrong_with_a_sound_warehouse(with_songs):
 
 
 SCROBBLE = "INSERT INTO scrobbles SELECT {}, track_id, '{}', id, now() FROM recordings LIMIT 1"
+THIS = "(user_id, at) = (SELECT user_id, at FROM scrobbles LIMIT 1)"
 BREAK = "ALTER TABLE {0} DROP CONSTRAINT {0}_{1}; "
 PLANTED = [
     # duplicates
@@ -168,7 +169,7 @@ PLANTED = [
      "tracks of one artist that differ by case or blanks alone"),
     ("INSERT INTO albums (artist_id, name, mbid) SELECT artist_id, upper(name), mbid FROM albums LIMIT 1",
      "albums of one artist and id that differ by case or blanks alone"),
-    ("UPDATE scrobbles SET at = at + interval '0.4 s' WHERE (user_id, at) = (SELECT user_id, at FROM scrobbles LIMIT 1)",
+    (f"UPDATE scrobbles SET at = at + interval '0.4 s' WHERE {THIS}",
      "plays between two seconds, where one can be stored twice"),
     ("""WITH t AS (INSERT INTO tracks (artist_id, name) SELECT artist_id, upper(name) FROM tracks ORDER BY id LIMIT 1
                    RETURNING id),
@@ -187,9 +188,9 @@ PLANTED = [
     ("UPDATE friendships SET friend_id = -1 WHERE position = 2", "friendships.friend_id that is in no row of users"),
     ("INSERT INTO friendships VALUES (-1, 1, 0)", "friendships.fetch_id that is in no row of fetches"),
     (SCROBBLE.format(-1, "2015-01-01Z"), "scrobbles.user_id that is in no row of users"),
-    ("UPDATE scrobbles SET track_id = -1 WHERE (user_id, at) = (SELECT user_id, at FROM scrobbles LIMIT 1)",
+    (f"UPDATE scrobbles SET track_id = -1 WHERE {THIS}",
      "scrobbles.track_id that is in no row of tracks", "plays of a recording of another track"),
-    ("UPDATE scrobbles SET recording_id = -1 WHERE (user_id, at) = (SELECT user_id, at FROM scrobbles LIMIT 1)",
+    (f"UPDATE scrobbles SET recording_id = -1 WHERE {THIS}",
      "scrobbles.recording_id that is in no row of recordings"),
     ("UPDATE user_tracks SET track_id = -1", "user_tracks.track_id that is in no row of tracks"),
     ("UPDATE user_tracks SET recording_id = -1", "user_tracks.recording_id that is in no row of recordings"),
@@ -204,7 +205,8 @@ PLANTED = [
     ("UPDATE recordings SET album_id = -1 WHERE id = 1", "recordings.album_id that is in no row of albums"),
     ("UPDATE spotify_top_artists SET fetch_id = -1", "spotify_top_artists.fetch_id that is in no row of fetches"),
     ("UPDATE spotify_top_tracks SET fetch_id = -1", "spotify_top_tracks.fetch_id that is in no row of fetches"),
-    (BREAK.format("albums", "artist_id_fkey") + "UPDATE albums SET artist_id = -1 WHERE id = (SELECT min(id) FROM albums)",
+    (BREAK.format("albums", "artist_id_fkey") +
+     "UPDATE albums SET artist_id = -1 WHERE id = (SELECT min(id) FROM albums)",
      "albums.artist_id that is in no row of artists"),
     ("DELETE FROM spotify_artists WHERE id = 's1'",
      "believed artist ids of which nothing is kept, as Spotify's terms may make us"),
