@@ -361,6 +361,29 @@ def test_coverage_is_a_plain_count(with_songs):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("pages", "finished"),
+    [
+        ([(200, 1, 500), (200, 2, 500), (200, 3, 500)], True),
+        ([(200, 1, 500), (200, 3, 500)], False),
+        ([(200, 1, 500), (100, 3, 500), (100, 4, 500), (200, 3, 500)], True),  # one page was too large, and came halved
+        ([(200, 1, 500), (100, 3, 500), (200, 3, 500)], False),
+        ([(200, 1, 399), (200, 2, 400)], False),  # it changed while it was read
+        ([(200, 1, 0)], True),
+    ],
+)
+def test_a_history_is_finished_when_the_view_of_windows_says_so(connection, pages, finished):
+    connection.execute("INSERT INTO users (key, name, discovered_at) VALUES ('rj', 'RJ', now())")
+    for size, page, total in pages:
+        connection.execute(
+            """INSERT INTO fetches (user_id, method, params, page, pages, total, received, stored, fetched_at)
+               SELECT id, 'user.getRecentTracks', %s, %s, 1, %s, 0, 0, now() FROM users""",
+            [f"from=0,limit={size},to=1600000000", page, total],
+        )
+    assert one(connection, "SELECT bool_and(complete) FROM history_windows") is finished
+    assert shares(report(connection).coverage)["Last.fm", "histories"] == (int(finished), 1)
+
+
 def test_figures_below_their_target_are_marked(sound):
     quality = report(sound)
     rates = shares(quality.match_rates)
