@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -43,6 +44,9 @@ def check(settings: BaseSettings) -> None:
         parts = urlsplit(settings[name])
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{name}={settings[name]!r} is not an http(s) URL")
+    dataset = settings["BIGQUERY_DATASET"]
+    if dataset and not re.fullmatch(r"[a-z0-9.:-]+\.\w+", dataset):
+        raise ValueError(f"BIGQUERY_DATASET={dataset!r} is not project.dataset")
     amounts = dict.fromkeys(
         ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT"), "seconds"
     )
