@@ -72,7 +72,8 @@ class SinkPipeline:
     async def _feed(self, sink: Sink) -> None:
         """Feed *sink* from time to time, and at the end of the crawl with everything that is left."""
         settings = self._crawler.settings
-        feeder = Feeder(Database(self._warehouse.database.conninfo, database_folder(settings)), sink)
+        database = Database(self._warehouse.database.conninfo, database_folder(settings))
+        feeder = Feeder(database, sink)
         try:
             while not self._end.is_set():
                 with contextlib.suppress(TimeoutError):
@@ -92,6 +93,7 @@ class SinkPipeline:
                 )  # fmt: skip
         finally:
             await asyncio.to_thread(feeder.close)
+            await asyncio.to_thread(database.close)
             self._crawler.stats.set_value(f"lastfm_crawl/sent/{sink.name}", feeder.fed.rows)
 
     def _interrupted(self) -> bool:

@@ -1,4 +1,4 @@
-"""What sinks are still to be sent: marked with every change of rows, in its transaction, and taken off when they have it.
+"""What sinks are still to be sent: marked with every change of rows, in its transaction, until they have it.
 
 A mark says that something may have changed; whether it did, the fingerprint of the rows tells when they are sent.
 """
@@ -89,9 +89,7 @@ class Marks:
 
 def mark(cursor: psycopg.Cursor, users: Mapping[str, Collection[int]]) -> None:
     """Put users on the backlog of every sink, by the kind (of KINDS) of rows that may be others now."""
-    marked = {
-        (kind, user) for kind, parts in PARTS.items() for part in parts for user in users.get(part, ())
-    }
+    marked = {(kind, user) for kind, parts in PARTS.items() for part in parts for user in users.get(part, ())}
     if marked:
         cursor.execute(_MARK, [list(column) for column in zip(*marked, strict=True)])
 
@@ -290,7 +288,7 @@ def lags(connection: psycopg.Connection) -> list[Lag]:
         LEFT JOIN (SELECT sink, kind, sum(rows) AS rows FROM sink_sent GROUP BY sink, kind) sent
                ON (sent.sink, sent.kind) = (s.name, k.kind)
         LEFT JOIN (SELECT sink, kind, count(*) AS users, min(since) AS since, max(attempts) AS attempts,
-                          (array_agg(last_error ORDER BY attempts DESC) FILTER (WHERE last_error IS NOT NULL))[1] AS error
+                          (array_agg(last_error ORDER BY attempts DESC) FILTER (WHERE attempts > 0))[1] AS error
                    FROM sink_backlog GROUP BY sink, kind) behind ON (behind.sink, behind.kind) = (s.name, k.kind)
         ORDER BY s.name, k.place
         """

@@ -25,7 +25,6 @@ from google.api_core.exceptions import (
     TooManyRequests,
     Unauthorized,
 )
-from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
@@ -35,7 +34,9 @@ from lastfm_crawl.warehouse.kinds import KINDS
 from lastfm_crawl.warehouse.sinks import SinkRefusedError, SinkUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from google.api_core.retry import Retry
 
     from lastfm_crawl.warehouse.kinds import Column, Kind
     from lastfm_crawl.warehouse.sinks import Batch
@@ -68,7 +69,14 @@ class BigQuerySink:
     name = "bigquery"
     interval = 300.0  # a table takes 1,500 load jobs a day
     #: As many users as make some hundred thousand rows.
-    kinds = {"users": 10_000, "friends": 2_000, "artists": 1_000, "scrobbles": 50, "tracks": 200, "songs": 1}  # noqa: RUF012
+    kinds: Mapping[str, int] = {
+        "users": 10_000,
+        "friends": 2_000,
+        "artists": 1_000,
+        "scrobbles": 50,
+        "tracks": 200,
+        "songs": 1,
+    }
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -94,7 +102,8 @@ class BigQuerySink:
                 self._client.get_dataset(self.target, retry=self._retry, timeout=TIMEOUT)
             except NotFound:
                 dataset = bigquery.Dataset(self.target)
-                dataset.location = location
+                if location:
+                    dataset.location = location
                 self._client.create_dataset(dataset, retry=self._retry, timeout=TIMEOUT)
                 done.append(f"made the dataset {self.target}")
             for name in self.kinds:
@@ -153,7 +162,7 @@ class BigQuerySink:
                 file, staging.reference, job_config=config, job_id=name, num_retries=3, timeout=TIMEOUT
             )
         except Conflict:  # it was asked for before, and the answer was lost
-            load = self._client.get_job(name, retry=self._retry, timeout=TIMEOUT)
+            load = self._job(name)
         load.result(retry=self._retry)
 
     def _merge(self, kind: Kind, names: Sequence[str], job: str) -> None:
@@ -167,9 +176,14 @@ class BigQuerySink:
                 job_config=config, job_id=name, retry=self._retry, timeout=TIMEOUT, job_retry=None,
             )  # fmt: skip
         except Conflict:
-            merge = self._client.get_job(name, retry=self._retry, timeout=TIMEOUT)
+            merge = self._job(name)
         merge.result(retry=self._retry)
         self._client.delete_table(staging, not_found_ok=True, retry=self._retry, timeout=TIMEOUT)
+
+    def _job(self, name: str) -> Any:
+        """A job that is there already. Where it is, is where the dataset is."""
+        location = self._client.get_dataset(self.target, retry=self._retry, timeout=TIMEOUT).location
+        return self._client.get_job(name, location=location, retry=self._retry, timeout=TIMEOUT)
 
     def _table(self, kind: Kind) -> str:
         return f"{self.target}.{kind.view}"

@@ -43,10 +43,12 @@ class Feeder:
         self.fault: str | None = None
 
     def register(self) -> None:
-        """Make the sink known, so that what is loaded from now on is marked for it. Raises WarehouseUnavailableError."""
+        """Make the sink known: what is loaded from now on is marked for it. Raises WarehouseUnavailableError."""
         self._database.run(backlog.register, self._sink)
 
-    def drain(self, advance: Callable[[int], Any] = lambda _: None, stopping: Callable[[], bool] = lambda: False) -> None:
+    def drain(
+        self, advance: Callable[[int], Any] = lambda _: None, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
         """Send until nothing is left but what the sink refused, or until it is not to be reached, or *stopping*.
 
         *advance* is told how many marks were done. What could not be sent stays on the backlog, with the reason; see
@@ -64,10 +66,9 @@ class Feeder:
         return self._database.run(backlog.waiting, self._sink.name)
 
     def close(self) -> None:
-        """Disconnect both."""
+        """Disconnect the sink."""
         if self._opened:
             self._sink.close()
-        self._database.close()
 
     def _send(self, kind: str, users: Sequence[int], advance: Callable[[int], Any]) -> bool:
         """Send the rows of *users*; False when the sink is not to be reached. What it refuses costs others nothing."""
