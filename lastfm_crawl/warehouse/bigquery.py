@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -135,17 +136,17 @@ class BigQuerySink:
         """See Sink.write."""
         kind = KINDS[batch.kind]
         with tempfile.TemporaryFile() as file:
-            write_parquet(kind, batch.read(batch.kind), file)
+            rows = write_parquet(kind, batch.read(batch.kind), file)
             file.seek(0)
             content = hashlib.file_digest(file, "sha256").hexdigest()
             # The rows and the marks: the same rows that come back after others are another job.
             job = hashlib.sha256(f"{self._table(kind)} {batch.version} {content}".encode()).hexdigest()[:32]
             with _understood(self.target):
-                self._load(kind, file, job)
+                self._load(kind, file, rows, job)
                 self._merge(kind, batch.names, job)
 
-    def _load(self, kind: Kind, file: IO[bytes], job: str) -> None:
-        """Load *file* into a staging table of its own."""
+    def _load(self, kind: Kind, file: IO[bytes], rows: int, job: str) -> None:
+        """Load *file*, which has *rows*, into a staging table of its own."""
         staging = bigquery.Table(self._staging(kind, job), schema=_schema(kind))
         staging.expires = datetime.now(UTC) + STAGING_EXPIRES
         self._client.create_table(staging, exists_ok=True, retry=self._retry, timeout=TIMEOUT)
@@ -155,15 +156,20 @@ class BigQuerySink:
             write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
         )
-        file.seek(0)
+
+        def load(name: str) -> Any:
+            return self._client.load_table_from_file(
+                file, staging.reference, rewind=True, job_config=config, job_id=name, num_retries=3, timeout=TIMEOUT
+            )
+
         name = f"lastfm_crawl_load_{job}"
         try:
-            load = self._client.load_table_from_file(
-                file, staging.reference, job_config=config, job_id=name, num_retries=3, timeout=TIMEOUT
-            )
+            load(name).result(retry=self._retry)
         except Conflict:  # it was asked for before, and the answer was lost
-            load = self._job(name)
-        load.result(retry=self._retry)
+            self._job(name).result(retry=self._retry)
+            if self._client.get_table(staging, retry=self._retry, timeout=TIMEOUT).num_rows != rows:
+                # What it loaded is gone since then: merging now would delete rows.
+                load(f"{name}_{uuid.uuid4().hex}").result(retry=self._retry)
 
     def _merge(self, kind: Kind, names: Sequence[str], job: str) -> None:
         """Make the staged rows those of the users called *names*."""
