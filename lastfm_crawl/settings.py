@@ -94,9 +94,9 @@ SPIDER_MIDDLEWARES = {
 ITEM_PIPELINES = {
     "lastfm_crawl.pipelines.validate.ValidatePipeline": 100,
     "lastfm_crawl.pipelines.deduplicate.DeduplicatePipeline": 200,
-    "lastfm_crawl.pipelines.sinks.SinkPipeline": 250,  # closes after those behind it
     "lastfm_crawl.pipelines.match.MatchPipeline": 300,
     "lastfm_crawl.pipelines.load.LoadPipeline": 800,
+    "lastfm_crawl.pipelines.sinks.SinkPipeline": 900,
 }
 EXTENSIONS = {
     "lastfm_crawl.extensions.run_record.RunRecord": 100,

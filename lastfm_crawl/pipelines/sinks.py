@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from lastfm_crawl.config import database_folder
+from lastfm_crawl.pipelines.closing import closed
 from lastfm_crawl.warehouse import backlog
 from lastfm_crawl.warehouse.database import Database, Warehouse, WarehouseUnavailableError
 from lastfm_crawl.warehouse.feeding import Feeder
@@ -61,9 +62,10 @@ class SinkPipeline:
         return item
 
     async def close_spider(self) -> None:
-        """Send what is left. Loader and matching have closed before: pipelines close in the reverse of their order."""
+        """Send what is left, after the last page is loaded and the last artist is matched."""
         if not self._feeding:
             return
+        await closed(self._crawler, "load", "match")
         with contextlib.suppress(WarehouseUnavailableError, psycopg.Error):
             await self._warehouse.run(backlog.mark_matched, self._began)
         self._end.set()

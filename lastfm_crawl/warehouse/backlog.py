@@ -282,7 +282,7 @@ def lags(connection: psycopg.Connection) -> list[Lag]:
     """How far every sink that is known is behind."""
     rows = connection.execute(
         """
-        SELECT s.name, s.target, kind, coalesce(sent.rows, 0)::bigint, coalesce(behind.users, 0), behind.since,
+        SELECT s.name, s.target, k.kind, coalesce(sent.rows, 0)::bigint, coalesce(behind.users, 0), behind.since,
                coalesce(behind.attempts, 0), behind.error
         FROM sinks s CROSS JOIN unnest(s.kinds) WITH ORDINALITY AS k (kind, place)
         LEFT JOIN (SELECT sink, kind, sum(rows) AS rows FROM sink_sent GROUP BY sink, kind) sent
