@@ -295,14 +295,15 @@ class BigQueryServer:
             if name not in target.fields or name not in source.fields:
                 raise RefusalError(400, "invalidQuery", f"Unrecognized name: {name}")
         # A null is equal to nothing.
-        there = {tuple(row[name] for name in keys): row for row in target.rows}
+        rows = [dict(row) for row in target.rows]  # all of it or nothing
+        there = {tuple(row[name] for name in keys): row for row in rows}
         matched = set()
         changed = 0
         for row in source.rows:
             key = tuple(row[name] for name in keys)
             old = None if None in key else there.get(key)
             if old is None:
-                target.rows.append({**dict.fromkeys(target.fields), **{name: row[name] for name in columns}})
+                rows.append({**dict.fromkeys(target.fields), **{name: row[name] for name in columns}})
             elif id(old) in matched:
                 raise RefusalError(400, "invalidQuery", "MERGE must match at most one source row for each target row")
             elif any(old[name] != row[name] for name in updated):
@@ -315,10 +316,10 @@ class BigQueryServer:
         incoming = {tuple(row[name] for name in keys) for row in source.rows}
         kept = [
             row
-            for row in target.rows
+            for row in rows
             if tuple(row[name] for name in keys) in incoming or (said["owner"] and row[said["owner"]] not in names)
         ]
-        changed += len(target.rows) - len(kept)
+        changed += len(rows) - len(kept)
         target.rows = kept
         self.changed += changed
         return {"query": {"numDmlAffectedRows": str(changed), "statementType": "MERGE"}}

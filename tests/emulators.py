@@ -15,7 +15,9 @@ from pathlib import Path
 EMULATORS = Path(os.environ.get("EMULATORS") or Path.home() / ".cache/lastfm_crawl/emulators")
 BIGQUERY = EMULATORS / "bigquery/bin/bqemulator"
 GET_BIGQUERY = f"needs the emulator of BigQuery in {EMULATORS} (or EMULATORS); `.ci/emulators` installs it"
-GET_FIRESTORE = "needs Google's Firestore emulator (apt: google-cloud-cli-firestore-emulator) and Java, or FIRESTORE_EMULATOR_JAR"
+GET_FIRESTORE = (
+    "needs Google's Firestore emulator (apt: google-cloud-cli-firestore-emulator) and Java, or FIRESTORE_EMULATOR_JAR"
+)
 _JAR = "platform/cloud-firestore-emulator/cloud-firestore-emulator.jar"
 
 

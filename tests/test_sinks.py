@@ -114,7 +114,9 @@ def test_what_matching_and_corrections_change_is_brought_by_sync(project, bigque
     succeed(project.crawl("top_artists"))
     names = [name for (name,) in project.query("SELECT name FROM artists ORDER BY name LIMIT 5")]
     catalogue = tmp_path / "artists.ndjson"
-    catalogue.write_text("\n".join(json.dumps({"artist_id": f"id{n}", "artist_name": name}) for n, name in enumerate(names)))
+    catalogue.write_text(
+        "\n".join(json.dumps({"artist_id": f"id{n}", "artist_name": name}) for n, name in enumerate(names))
+    )
     succeed(project.run("catalog", "import", str(catalogue)))
     succeed(project.run("match"))
     assert all(row[4] is None for row in bigquery.rows("lastfm_user_artists"))
@@ -133,7 +135,9 @@ def test_what_is_matched_during_a_crawl_arrives_with_it(project, bigquery, tmp_p
     succeed(project.crawl("top_artists", users="rj"))
     names = [name for (name,) in project.query("SELECT name FROM artists ORDER BY name LIMIT 5")]
     catalogue = tmp_path / "artists.ndjson"
-    catalogue.write_text("\n".join(json.dumps({"artist_id": f"id{n}", "artist_name": name}) for n, name in enumerate(names)))
+    catalogue.write_text(
+        "\n".join(json.dumps({"artist_id": f"id{n}", "artist_name": name}) for n, name in enumerate(names))
+    )
     succeed(project.run("catalog", "import", str(catalogue)))
     succeed(project.crawl("top_artists", users="jester71"))
     assert any(row[4] for row in bigquery.rows("lastfm_user_artists"))

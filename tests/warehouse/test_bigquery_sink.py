@@ -189,7 +189,10 @@ def test_an_emulator_with_sql_of_its_own_does_the_same(tmp_path, monkeypatch):
         sink.write(batch(artist(playcount=8, confidence=0.5), version="2"))
         songs = [("6b1f", "A", "B", "isrc:1", None, None)]
         sink.write(Batch("songs", [""], lambda _: iter(songs), "1"))
-        read = {name: [tuple(r.values()) for r in sink._client.list_rows(f"music-lab.lastfm.{name}")] for name in (TABLE, "songs")}
+        read = {
+            name: [tuple(r.values()) for r in sink._client.list_rows(f"music-lab.lastfm.{name}")]
+            for name in (TABLE, "songs")
+        }
         assert sorted(read[TABLE]) == [artist(playcount=8, confidence=0.5), artist("ann")]
         assert read["songs"] == songs
         sink.close()

@@ -64,7 +64,9 @@ def test_the_tail_is_cut_and_counted():
     assert document["artist_count"] == document["matched_artist_count"] == 1000
 
 
-@pytest.mark.parametrize("name", ["RJ", "a b", "ąę", "50%", "a/b", ".", "..", "...", "__x__", "____", "__x", "%2F", "_"])
+@pytest.mark.parametrize(
+    "name", ["RJ", "a b", "ąę", "50%", "a/b", ".", "..", "...", "__x__", "____", "__x", "%2F", "_"]
+)
 def test_ids_can_be_read_back(name):
     encoded = document_id(name)
     assert unquote(encoded) == name
@@ -124,7 +126,7 @@ def test_the_largest_documents_are_taken(sink):
 def test_what_firestore_refuses(sink, monkeypatch):
     monkeypatch.setattr("lastfm_crawl.warehouse.firestore.LARGEST_DOCUMENT", 3_000_000)
     rows = [artist("ż" * 400 + str(n), n) for n in range(1, 1001)]
-    with pytest.raises(Exception, match="exceeds|size|larger") as caught:
+    with pytest.raises(Exception, match=r"exceeds|size|larger") as caught:
         sink.write(batch([user()], rows))
     assert type(caught.value).__name__ == "SinkRefusedError"
 
