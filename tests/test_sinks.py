@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 import pytest
 from bigquery_server import BigQueryServer
 from emulators import BIGQUERY, GET_BIGQUERY, GET_FIRESTORE, bigquery_emulator, firestore_emulator, firestore_jar
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery, firestore
 from test_crawl import succeed
 
 from lastfm_crawl.sandbox import Faults, demo_world, serve
@@ -28,7 +30,7 @@ def world():
 
 
 @pytest.fixture
-def bigquery(project, world):
+def lake(project, world):
     """The stand-in of BigQuery with its tables, and a project that feeds it."""
     with BigQueryServer() as server:
         project.url = world.url
@@ -57,59 +59,59 @@ def assert_same(project, server, kinds=TABLES) -> None:
     assert [name for name in server.tables if "staging" in name] == []
 
 
-def test_a_crawl_feeds_it_and_a_second_changes_nothing(project, bigquery):
+def test_a_crawl_feeds_it_and_a_second_changes_nothing(project, lake):
     succeed(project.crawl("friends", seeds="rj"))
     succeed(project.crawl("top_artists"))
     succeed(project.crawl("top_tracks", users="rj"))
     succeed(project.crawl("recent_tracks", users="jester71", year=2019))
     assert all(rows_of(project, kind) for kind in TABLES)
-    assert_same(project, bigquery)
-    loaded, changed = bigquery.loaded, bigquery.changed
+    assert_same(project, lake)
+    loaded, changed = lake.loaded, lake.changed
     succeed(project.crawl("top_artists"))
     succeed(project.run("replay", "all"))
-    assert (bigquery.loaded, bigquery.changed) == (loaded, changed)
+    assert (lake.loaded, lake.changed) == (loaded, changed)
     succeed(project.run("sync", "--all", "bigquery"))
-    assert bigquery.loaded > loaded
-    assert bigquery.changed == changed
-    assert_same(project, bigquery)
+    assert lake.loaded > loaded
+    assert lake.changed == changed
+    assert_same(project, lake)
 
 
-def test_a_sink_that_is_down_costs_the_crawl_nothing(project, bigquery):
+def test_a_sink_that_is_down_costs_the_crawl_nothing(project, lake):
     succeed(project.crawl("friends", seeds="rj"))
-    bigquery.down = 403
+    lake.down = 403
     result = project.crawl("top_artists")
     assert result.returncode == 1
     assert "did not reach" in result.stderr
     assert "scrapy sync bigquery" in result.stderr
     assert rows_of(project, "artists")
-    assert bigquery.rows("lastfm_user_artists") == []
+    assert lake.rows("lastfm_user_artists") == []
     said = project.run("status")
     assert said.returncode == 0, said.stderr
     assert "this stand-in is down" in said.stdout
     assert project.run("sync", "bigquery").returncode == 1
-    bigquery.down = None
+    lake.down = None
     succeed(project.run("replay", "all", "--sink", "bigquery"))
-    assert_same(project, bigquery)
+    assert_same(project, lake)
     assert "in vain" not in project.run("status").stdout
 
 
-def test_a_sink_turned_on_later_gets_everything(project, bigquery):
+def test_a_sink_turned_on_later_gets_everything(project, lake):
     dataset = project.environment.pop("BIGQUERY_DATASET")
     succeed(project.crawl("friends", seeds="rj"))
     assert "no sink" not in project.run("status").stderr
     project.environment["BIGQUERY_DATASET"] = dataset
     succeed(project.crawl("top_artists", users="rj"))
-    assert_same(project, bigquery)
+    assert_same(project, lake)
     # Turned off for a while, it is still marked for.
     del project.environment["BIGQUERY_DATASET"]
     succeed(project.crawl("top_artists"))
-    assert len(bigquery.rows("lastfm_user_artists")) < len(rows_of(project, "artists"))
+    assert len(lake.rows("lastfm_user_artists")) < len(rows_of(project, "artists"))
     project.environment["BIGQUERY_DATASET"] = dataset
     succeed(project.run("sync", "bigquery"))
-    assert_same(project, bigquery)
+    assert_same(project, lake)
 
 
-def test_what_matching_and_corrections_change_is_brought_by_sync(project, bigquery, tmp_path):
+def test_what_matching_and_corrections_change_is_brought_by_sync(project, lake, tmp_path):
     succeed(project.crawl("friends", seeds="rj"))
     succeed(project.crawl("top_artists"))
     names = [name for (name,) in project.query("SELECT name FROM artists ORDER BY name LIMIT 5")]
@@ -119,19 +121,19 @@ def test_what_matching_and_corrections_change_is_brought_by_sync(project, bigque
     )
     succeed(project.run("catalog", "import", str(catalogue)))
     succeed(project.run("match"))
-    assert all(row[4] is None for row in bigquery.rows("lastfm_user_artists"))
-    loaded = bigquery.loaded
+    assert all(row[4] is None for row in lake.rows("lastfm_user_artists"))
+    loaded = lake.loaded
     succeed(project.run("sync", "bigquery"))
-    assert_same(project, bigquery)
-    assert any(row[4] for row in bigquery.rows("lastfm_user_artists"))
-    assert 0 < bigquery.loaded - loaded < len(rows_of(project, "artists")) + 1
+    assert_same(project, lake)
+    assert any(row[4] for row in lake.rows("lastfm_user_artists"))
+    assert 0 < lake.loaded - loaded < len(rows_of(project, "artists")) + 1
     project.execute("DELETE FROM users WHERE key = 'jester71'")
     succeed(project.run("sync", "bigquery"))
-    assert "jester71" not in {row[0] for row in bigquery.rows("lastfm_user_artists")}
-    assert_same(project, bigquery)
+    assert "jester71" not in {row[0] for row in lake.rows("lastfm_user_artists")}
+    assert_same(project, lake)
 
 
-def test_what_is_matched_during_a_crawl_arrives_with_it(project, bigquery, tmp_path):
+def test_what_is_matched_during_a_crawl_arrives_with_it(project, lake, tmp_path):
     succeed(project.crawl("top_artists", users="rj"))
     names = [name for (name,) in project.query("SELECT name FROM artists ORDER BY name LIMIT 5")]
     catalogue = tmp_path / "artists.ndjson"
@@ -140,28 +142,28 @@ def test_what_is_matched_during_a_crawl_arrives_with_it(project, bigquery, tmp_p
     )
     succeed(project.run("catalog", "import", str(catalogue)))
     succeed(project.crawl("top_artists", users="jester71"))
-    assert any(row[4] for row in bigquery.rows("lastfm_user_artists"))
-    assert_same(project, bigquery)
+    assert any(row[4] for row in lake.rows("lastfm_user_artists"))
+    assert_same(project, lake)
 
 
-def test_names_in_another_case_leave_nothing_behind(project, bigquery):
+def test_names_in_another_case_leave_nothing_behind(project, lake):
     succeed(project.crawl("friends", seeds="rj"))
     project.execute("UPDATE users SET name = 'rJ' WHERE key = 'rj'")
     succeed(project.run("sync", "bigquery"))
-    assert "rJ" in {row[0] for row in bigquery.rows("lastfm_friends")}
-    assert_same(project, bigquery)
+    assert "rJ" in {row[0] for row in lake.rows("lastfm_friends")}
+    assert_same(project, lake)
 
 
 @pytest.mark.parametrize("path", ["/queries/", "upload", "/jobs?"])
-def test_an_answer_that_is_lost_on_the_way(project, bigquery, path):
+def test_an_answer_that_is_lost_on_the_way(project, lake, path):
     dataset = project.environment.pop("BIGQUERY_DATASET")
     succeed(project.crawl("top_artists", users="rj"))
     project.environment["BIGQUERY_DATASET"] = dataset
-    bigquery.lose = (1, path)
+    lake.lose = (1, path)
     project.run("sync", "bigquery")
-    assert bigquery.lose[0] == 0
+    assert lake.lose[0] == 0
     succeed(project.run("sync", "bigquery"))
-    assert_same(project, bigquery)
+    assert_same(project, lake)
 
 
 @pytest.mark.parametrize(
@@ -203,9 +205,6 @@ def three(project, tmp_path):
 
 
 def assert_three(project, monkeypatch) -> None:
-    from google.auth.credentials import AnonymousCredentials
-    from google.cloud import bigquery, firestore
-
     for name in ("BIGQUERY_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST"):
         monkeypatch.setenv(name, project.environment[name])
     client = bigquery.Client("music-lab", credentials=AnonymousCredentials())

@@ -1,11 +1,13 @@
-"""In which order pipelines finish: Scrapy closes them all at once, and each here works on what another has committed."""
+"""In which order pipelines finish: Scrapy closes them all at once, and some work on what others have committed."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from scrapy.crawler import Crawler
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
 
 _closings: WeakKeyDictionary[Crawler, dict[str, asyncio.Event]] = WeakKeyDictionary()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from google.api_core.exceptions import GoogleAPIError, InvalidArgument
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import firestore
-from google.cloud.firestore_v1.bulk_writer import BulkWriterOptions, SendMode
+from google.cloud.firestore_v1.bulk_writer import BulkWriter
 
 from lastfm_crawl.warehouse.kinds import KINDS
 from lastfm_crawl.warehouse.sinks import SinkRefusedError, SinkUnavailableError
@@ -34,6 +34,19 @@ ATTEMPTS = 5
 # Codes of gRPC: deadline exceeded, resource exhausted, aborted, internal, unavailable.
 _TRANSIENT = {4, 8, 10, 13, 14}
 _INVALID = 3
+
+
+class _Writer(BulkWriter):  # type: ignore[misc]
+    """Google's BulkWriter, which loses what fails on the way in a thread of its own; here it is kept."""
+
+    fault: Exception | None = None
+
+    def _send(self, batch: Any) -> Any:
+        try:
+            return super()._send(batch)
+        except Exception as exc:
+            self.fault = exc
+            raise
 
 
 class FirestoreSink:
@@ -72,20 +85,19 @@ class FirestoreSink:
             return transient
 
         with _understood():
-            # One after another: what fails on the way is then heard of, and not lost in a thread of Google's.
-            writer = self._client.bulk_writer(options=BulkWriterOptions(mode=SendMode.serial))
+            found = list(documents(batch))
+            writer = _Writer(self._client)
             writer.on_write_error(again)
-            pending = 0
-            for document, size in documents(batch):
-                if pending + size > LARGEST_REQUEST:
-                    writer.flush()
-                    pending = 0
-                pending += size
+            largest = max((size for _, size in found), default=1)
+            writer.batch_size = max(1, min(BulkWriter.batch_size, LARGEST_REQUEST // largest))
+            for document, _ in found:
                 gone.discard(document["lastfm_username"])
                 writer.set(self._document(document["lastfm_username"]), document)
             for name in sorted(gone):
                 writer.delete(self._document(name))
             writer.close()
+            if writer.fault is not None:
+                raise writer.fault
         if failures:
             code, message = failures[0]
             error = SinkRefusedError if code == _INVALID else SinkUnavailableError
