@@ -83,7 +83,7 @@ def feed(database: Database, sink: Any) -> tuple[int, float]:
 
 
 def everything(database: Database, statement: str) -> list[Row]:
-    return database.run(lambda connection: connection.execute(statement).fetchall())  # type: ignore[arg-type]
+    return database.run(lambda connection: connection.execute(statement).fetchall())
 
 
 def bare_bigquery(rows: list[Row]) -> None:
