@@ -73,6 +73,7 @@ class AlbumCandidate(NamedTuple):
 
 
 class _Artist(NamedTuple):
+    name: str
     folded: str
     native: str
     form: str
@@ -98,7 +99,8 @@ class _Scored(NamedTuple):
 
 def album_key(artist: str, title: str) -> str:
     """The key of *title* by *artist*: of the first artist, and of the title without editions and type."""
-    return f"{_artist(artist, _VARIOUS_ASKED).form}\t{_title(artist, title).base}"
+    of = _artist(artist, _VARIOUS_ASKED)
+    return f"{of.form}\t{_title(of, title).base}"
 
 
 def match_album(artist: str, title: str, candidates: Sequence[AlbumCandidate]) -> Match:
@@ -111,7 +113,8 @@ def match_album(artist: str, title: str, candidates: Sequence[AlbumCandidate]) -
         return NOTHING._replace(evidence="an album is looked for by artist and title")
     if not candidates:
         return NOTHING
-    wanted = _Album(_artist(artist, _VARIOUS_ASKED), _title(artist, artist if fold(title) in _SELF_TITLED else title))
+    asked = _artist(artist, _VARIOUS_ASKED)
+    wanted = _Album(asked, parse_album(artist) if fold(title) in _SELF_TITLED else _title(asked, title))
     best, *others = sorted((_score(wanted, candidate) for candidate in candidates), key=_rank)
     runner_up, evidence = _rival(best, [other for other in others if other.candidate.id != best.candidate.id])
     if best.score < REJECT:
@@ -150,7 +153,8 @@ def _rival(best: _Scored, others: list[_Scored]) -> tuple[float, str]:
 
 
 def _score(wanted: _Album, candidate: AlbumCandidate) -> _Scored:
-    found = _Album(_artist(candidate.artist), _title(candidate.artist, candidate.title))
+    credited = _artist(candidate.artist)
+    found = _Album(credited, _title(credited, candidate.title))
     artist = _equal_artists(wanted.artist, found.artist)
     title = _equal_titles(wanted.title, found.title)
     tier: Tier = "fuzzy"
@@ -291,14 +295,19 @@ def _artist(name: str, various: frozenset[str] = frozenset({_VARIOUS})) -> _Arti
     main = main_artist(name)
     form = key(main)
     if form in various:
-        return _Artist(fold(name), form, _VARIOUS, frozenset(), various=True)
-    return _Artist(fold(name), plain(main), form, frozenset(credited_names(main)), various=False)
+        return _Artist(main, fold(name), form, _VARIOUS, frozenset(), various=True)
+    return _Artist(main, fold(name), plain(main), form, frozenset(credited_names(main)), various=False)
 
 
-def _title(artist: str, title: str) -> AlbumTitle:
-    """A title taken apart, without the artist before it (``Blur: The Best Of``)."""
-    found = _PREFIX.match(title, len(artist)) if title[: len(artist)].casefold() == artist.casefold() else None
-    return parse_album(title[found.end() :] if found else title)
+def _title(artist: _Artist, title: str) -> AlbumTitle:
+    """A title taken apart, without the artist before it (``Blur: The Best Of``), if there is more behind it than an
+    edition (``Blur - EP``)."""
+    found = parse_album(title)
+    if artist.name and title[: len(artist.name)].casefold() == artist.name.casefold():
+        prefix = _PREFIX.match(title, len(artist.name))
+        if prefix and plain(artist.name) != found.native:
+            return parse_album(title[prefix.end() :])
+    return found
 
 
 def _scripts_agree(a: str, b: str) -> bool:

@@ -99,6 +99,9 @@ CASES = [
      "b exact accept"),
     ("Santana", "Santana - Abraxas", ["Santana | 1969 Album", "Abraxas | 1970 Album"], "b exact accept"),
     ("Santana", "Santana - Abraxas", ["Santana | 1969 Album"], "reject"),
+    ("Led Zeppelin", "Led Zeppelin - Remastered", ["Led Zeppelin | 1969 Album"], "a strong accept"),
+    ("Daya", "Daya - EP", ["Daya | 2016 Album", "Daya | 2015 EP"], "b strong accept"),
+    ("Donny Hathaway", "Live (Deluxe Edition)", ["Live | 1972 Album Live"], "a strong accept"),
     # Types.
     ("Andrew Belle", "Black Bear", ["Black Bear (Hushed) | 2014 EP"], "a review"),
     ("Bungalow", "Loving It - Single", ["Loving It | 2016 Album", "Loving It | 2015 Single"], "b strong accept"),
