@@ -306,7 +306,7 @@ def _title(artist: _Artist, title: str) -> AlbumTitle:
     if artist.name and title[: len(artist.name)].casefold() == artist.name.casefold():
         prefix = _PREFIX.match(title, len(artist.name))
         if prefix and plain(artist.name) != found.native:
-            return parse_album(title[prefix.end() :])
+            return parse_album(title[prefix.end() :])._replace(folded=found.folded, full=found.full)
     return found
 
 

@@ -96,10 +96,11 @@ CASES = [
     ("Diana Ross", "Greatest Hits", ["Greatest Hits | 1967 Album Compilation | Diana Ross & The Supremes"], "review"),
     ("Blur", "The Best Of",
      ["The Best Of | 2000 Album Compilation | Placebo", "Blur: The Best Of | 2000 Album Compilation"],
-     "b exact accept"),
-    ("Santana", "Santana - Abraxas", ["Santana | 1969 Album", "Abraxas | 1970 Album"], "b exact accept"),
+     "b strong accept"),
+    ("Santana", "Santana - Abraxas", ["Santana | 1969 Album", "Abraxas | 1970 Album"], "b strong accept"),
     ("Santana", "Santana - Abraxas", ["Santana | 1969 Album"], "reject"),
     ("Led Zeppelin", "Led Zeppelin - Remastered", ["Led Zeppelin | 1969 Album"], "a strong accept"),
+    ("The Unicorns", "The Unicorns 2014", ["The Unicorns: 2014 | 2014 EP"], "a strong accept"),
     ("Daya", "Daya - EP", ["Daya | 2016 Album", "Daya | 2015 EP"], "b strong accept"),
     ("Donny Hathaway", "Live (Deluxe Edition)", ["Live | 1972 Album Live"], "a strong accept"),
     # Types.
@@ -276,12 +277,12 @@ def test_nothing_to_look_for():
     assert match_album("", "", [group]).band == match_album("A", "B", []).band == "reject"
 
 
-def test_a_thousand_a_second():
+def test_two_hundred_take_no_second():
     rng = random.Random(1)
     words = ["Hues", "Moon", "Rising", "(Deluxe Edition)", "Live at Home", "- EP", "Vol. 2", "Blue", "River"]
     titles = [f"{' '.join(rng.sample(words, 3))} {n}" for n in range(2000)]
     groups = [AlbumCandidate(str(n), title, "Ann Lee", 2000, "Album") for n, title in enumerate(titles)]
-    began = time.perf_counter()
+    began = time.process_time()
     for n in range(0, 2000, 10):
         match_album("Ann Lee", titles[n], groups[n : n + 10])
-    assert 200 / (time.perf_counter() - began) > 200  # five times as slow as it is
+    assert time.process_time() - began < 1  # five times as slow as it may be
