@@ -34,6 +34,8 @@ FUZZY = 0.95
 ACCEPT, MARGIN, REJECT = 0.86, 0.1, 0.6
 #: What each thing that speaks against a candidate leaves of its score; a live album is not the studio's.
 DOUBT, LIVE_IS_ANOTHER = 0.8, 0.6
+#: What is left of a live album whose title, equal to the letter, does not say so: accepted if there is no other.
+LIVE_BY_TYPE = 0.9
 #: So much below the chosen one is another type of release of the same name, if it came out in another year.
 _OTHER_TYPE = 0.05
 #: So alike is an artist to a credit that names others, too, and to Various Artists.
@@ -59,6 +61,8 @@ _TYPES = ("Album", "EP", "Single", "", "Broadcast", "Other")
 _KIND_OF_TYPE = {
     "Live": "live", "Remix": "remix", "DJ-mix": "remix", "Demo": "demo", "Compilation": "compilation",
 }  # fmt: skip
+# Kinds that are other recordings; a compilation has the same ones.
+_RECORDINGS = frozenset({"live", "remix", "demo"})
 
 
 class AlbumCandidate(NamedTuple):
@@ -243,8 +247,10 @@ def _doubts(
 ) -> Iterator[tuple[float, str]]:
     """What speaks against a candidate, and what that leaves of its score."""
     kinds = found.title.kinds | _kinds_of_type(candidate)
-    # Titles that are equal to the letter say the same; what only the type says is a matter of choice among them.
-    if title < STRONG:
+    if title >= STRONG:  # they say the same
+        if unsaid := (kinds - wanted.title.kinds) & _RECORDINGS:
+            yield LIVE_BY_TYPE, f"it is {', '.join(sorted(unsaid))} by its type"
+    else:
         if "live" in wanted.title.kinds - kinds:
             yield LIVE_IS_ANOTHER, "it is not live"
         elif differing := (wanted.title.kinds ^ kinds) - {"compilation"}:
