@@ -118,7 +118,7 @@ def match_album(artist: str, title: str, candidates: Sequence[AlbumCandidate]) -
     if not candidates:
         return NOTHING
     asked = _artist(artist, _VARIOUS_ASKED)
-    wanted = _Album(asked, parse_album(artist) if fold(title) in _SELF_TITLED else _title(asked, title))
+    wanted = _Album(asked, _title(asked, title))
     best, *others = sorted((_score(wanted, candidate) for candidate in candidates), key=_rank)
     runner_up, evidence = _rival(best, [other for other in others if other.candidate.id != best.candidate.id])
     if best.score < REJECT:
@@ -182,10 +182,10 @@ def _score(wanted: _Album, candidate: AlbumCandidate) -> _Scored:
 
 def _equal_artists(wanted: _Artist, found: _Artist) -> float:
     """How sure equal artists are; 0 if they are not equal."""
-    if wanted.various != found.various:
-        return 0.0
     if wanted.folded == found.folded:
         return 1.0
+    if wanted.various != found.various:
+        return 0.0
     if wanted.form == found.form and _scripts_agree(wanted.native, found.native):
         return STRONG
     return STRONG if wanted.names and wanted.names == found.names else 0.0
@@ -307,7 +307,9 @@ def _artist(name: str, various: frozenset[str] = frozenset({_VARIOUS})) -> _Arti
 
 def _title(artist: _Artist, title: str) -> AlbumTitle:
     """A title taken apart, without the artist before it (``Blur: The Best Of``), if there is more behind it than an
-    edition (``Blur - EP``)."""
+    edition (``Blur - EP``); the artist's name for a title that says just that (``S/T``)."""
+    if artist.name and fold(title) in _SELF_TITLED:
+        return parse_album(artist.name)
     found = parse_album(title)
     if artist.name and title[: len(artist.name)].casefold() == artist.name.casefold():
         prefix = _PREFIX.match(title, len(artist.name))

@@ -46,6 +46,7 @@ CASES = [
     ("Jay-Z feat. Rihanna", "The Blueprint 3", ["The Blueprint 3 | 2009 Album | JAY-Z"], "a strong accept"),
     ("Lou Reed & Metallica", "Lulu", ["Lulu | 2011 Album | Metallica, Lou Reed"], "a strong accept"),
     ("Rainer Maria", "S/T", ["Past Worn Searching | 1997 Album", "Rainer Maria | 2017 Album"], "b exact accept"),
+    ("Rainer Maria", "S/T", ["Self-Titled | 2017 Album"], "a exact accept"),
     # Editions.
     ("Vampire Weekend", "Contra (Bonus Track Version)", ["Contra | 2010 Album"], "a strong accept"),
     ("Radiohead", "OK Computer [2011 Remaster]", ["OK Computer | 1997 Album"], "a strong accept"),
@@ -236,7 +237,8 @@ def test_keys_keep_apart():
 
 PIECES = [
     "Hues", "hues", "(Live)", "Live at", "[2011 Remaster]", "- EP", " - Single", "(1994)", "II", "Vol. 2", ":", "(",
-    ")", "Original Motion Picture Soundtrack", "Greatest Hits", "feat. B", "÷", "夜", "Ночь", "\u200b", " ", "é", "CD1",
+    ")", "Original Motion Picture Soundtrack", "Greatest Hits", "S/T", "feat. B", "÷", "夜", "Ночь", "\u200b", " ", "é",
+    "CD1",
 ]  # fmt: skip
 names = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(PIECES), max_size=6).map(" ".join))
 candidates = st.builds(
