@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
 #: Never in settings, arguments, URLs, logs or records: only in the environment.
-SECRETS = ("LASTFM_API_KEY", "SPOTIFY_CLIENT_SECRET")
+SECRETS = ("LASTFM_API_KEY", "SPOTIFY_CLIENT_SECRET", "AOTY_PROXY_URL")
 
 
 def secret(name: str) -> str | None:
@@ -43,6 +44,12 @@ def check(settings: BaseSettings) -> None:
         parts = urlsplit(settings[name])
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{name}={settings[name]!r} is not an http(s) URL")
+    proxy = urlsplit(secret("AOTY_PROXY_URL") or "http://none")
+    if proxy.scheme not in {"http", "https"} or not proxy.hostname:
+        raise ValueError("AOTY_PROXY_URL is not an http(s) URL")  # its text may hold a password
+    dataset = settings["BIGQUERY_DATASET"]
+    if dataset and not re.fullmatch(r"[a-z0-9.:-]+\.\w+", dataset):
+        raise ValueError(f"BIGQUERY_DATASET={dataset!r} is not project.dataset")
     amounts = dict.fromkeys(
         ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT"), "seconds"
     )

@@ -42,6 +42,10 @@ DATA_DIR = os.environ.get("DATA_DIR", "data")
 RESPONSE_STORE = os.environ.get("RESPONSE_STORE")
 # The warehouse: any libpq URL; default an embedded PostgreSQL in {DATA_DIR}/postgres.
 DATABASE_URL = os.environ.get("DATABASE_URL")
+# Sinks that are told what the warehouse's views say: a dataset of BigQuery (project.dataset), and the project of a
+# Firestore. Off by default. Used by the sink pipeline, sync, warehouse.
+BIGQUERY_DATASET = os.environ.get("BIGQUERY_DATASET")
+FIRESTORE_PROJECT = os.environ.get("FIRESTORE_PROJECT")
 # Megabytes of Last.fm's data that may be kept before runs warn; 0 = you have an agreement. Used by the storage cap.
 LASTFM_STORAGE_CAP_MB = os.environ.get("LASTFM_STORAGE_CAP_MB", "100")
 # POSTed one JSON object when a run stops on a critical fault. Used by the alert extension.
@@ -77,6 +81,8 @@ DOWNLOAD_HANDLERS = {
 # Answers travel from 950 to 900: decoded, then judged, then stored, and only then used.
 DOWNLOADER_MIDDLEWARES = {
     "lastfm_crawl.httpcache.middleware.AsyncHttpCacheMiddleware": 900,
+    # Of spiders of pages: behind the store, for what is stored asks nobody.
+    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": 910,
     "lastfm_crawl.downloader.errors.ErrorMiddleware": 920,
     "lastfm_crawl.downloader.compression.TolerantCompressionMiddleware": 950,
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
@@ -98,6 +104,7 @@ ITEM_PIPELINES = {
     "lastfm_crawl.pipelines.deduplicate.DeduplicatePipeline": 200,
     "lastfm_crawl.pipelines.match.MatchPipeline": 300,
     "lastfm_crawl.pipelines.load.LoadPipeline": 800,
+    "lastfm_crawl.pipelines.sinks.SinkPipeline": 900,
 }
 EXTENSIONS = {
     "lastfm_crawl.extensions.run_record.RunRecord": 100,

@@ -33,6 +33,7 @@ REASONS = {
     "warehouse_unavailable": Exit.CRITICAL,
     "rate_limited": Exit.RESUMABLE,
     "service_unreachable": Exit.RESUMABLE,
+    "unavailable": Exit.RESUMABLE,
 }
 
 

@@ -181,7 +181,8 @@ def test_there_are_spiders():
 def test_no_spider_is_faster_than_the_others(spider):
     own = spider.custom_settings or {}
     assert own.get("DOWNLOAD_DELAY", settings.DOWNLOAD_DELAY) >= settings.DOWNLOAD_DELAY
-    assert not own.keys() & {"DOWNLOAD_SLOTS", "DOWNLOAD_HANDLERS", "DOWNLOADER_MIDDLEWARES", "CONCURRENT_REQUESTS"}
+    assert own.get("CONCURRENT_REQUESTS", settings.CONCURRENT_REQUESTS) <= settings.CONCURRENT_REQUESTS
+    assert not own.keys() & {"DOWNLOAD_SLOTS", "DOWNLOAD_HANDLERS", "DOWNLOADER_MIDDLEWARES"}
     assert getattr(spider, "download_delay", settings.DOWNLOAD_DELAY) >= settings.DOWNLOAD_DELAY
 
 

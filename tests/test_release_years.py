@@ -111,7 +111,7 @@ def test_it_does_not_start_without_a_contact(project, sandbox):
     project.environment["CONTACT"] = ""
     result = project.crawl("musicbrainz")
     assert result.returncode == 2
-    assert result.stderr.splitlines()[-1].startswith("scrapy crawl: CONTACT is not set: MusicBrainz wants to know")
+    assert result.stderr.splitlines()[-1].startswith("scrapy crawl: CONTACT is not set: whoever is asked wants to know")
     assert "Traceback" not in result.stderr
     assert not asked(sandbox)
 

@@ -30,7 +30,7 @@ WHERE_TO_GET = {
     "LASTFM_API_KEY": "get a key at https://www.last.fm/api/account/create",
     "SPOTIFY_CLIENT_ID": "create an app at https://developer.spotify.com/dashboard",
     "SPOTIFY_CLIENT_SECRET": "create an app at https://developer.spotify.com/dashboard",
-    "CONTACT": "MusicBrainz wants to know whom to write to: a mail address or URL of yours",
+    "CONTACT": "whoever is asked wants to know whom to write to: a mail address or URL of yours",
 }
 
 

@@ -23,7 +23,7 @@ from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.insight import wording
 from lastfm_crawl.insight.years import Question, release_years
 from lastfm_crawl.stop import Exit
-from lastfm_crawl.warehouse import matches, queries
+from lastfm_crawl.warehouse import aoty_matches, matches, queries
 from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ STEPS = (
     ("Fetching the listening histories of two", ["recent_tracks", "-a", "users=RJ,jester31", "-a", "until=2025-01-01"]),
     ("Finding the artists on Spotify", ["spotify_artists"]),
     ("Finding the year in which each album first came out", ["musicbrainz"]),
+    ("Reading what people think of the most played albums", ["aoty", "-a", "charts=1"]),
 )
 # Unpaced: the sandbox is ours. Warnings only: the demo says itself what it does.
 CRAWL = ["-s", "DOWNLOAD_DELAY=0", "-s", "CONCURRENT_REQUESTS=16", "-s", "LOG_LEVEL=WARNING", "-s", "STATS_DUMP=0"]
@@ -92,6 +93,8 @@ class Command(ScrapyCommand):
             "SPOTIFY_TOKEN_URL": url.replace("/2.0/", "/spotify/api/token"),
             "MUSICBRAINZ_API_URL": url.replace("/2.0/", "/musicbrainz/ws/2/"),
             "MUSICBRAINZ_DATABASE_URL": "",
+            "AOTY_URL": url.replace("/2.0/", "/"),
+            "AOTY_PROXY_URL": "",
             "CONTACT": "demo@example.org",
             "SPOTIFY_CLIENT_ID": "demo",
             "SPOTIFY_CLIENT_SECRET": "demonstration",
@@ -119,6 +122,7 @@ class Command(ScrapyCommand):
             ("… of them found on Spotify", matched.accepted),
             ("top-artist rows", totals.user_artists),
             ("scrobbles", totals.scrobbles),
+            ("albums with a rating", database.run(aoty_matches.rated)),
             ("requests to the sandbox", requests),
             ("stored answers", answers),
         ):

@@ -13,7 +13,7 @@ from scrapy.exceptions import UsageError
 from lastfm_crawl import config
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.stop import Exit
-from lastfm_crawl.warehouse import artist_matches, matches, track_matches
+from lastfm_crawl.warehouse import aoty_matches, artist_matches, matches, track_matches
 from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Command(ScrapyCommand):
         try:
             database.open()
             looked = [self._artists(database, again=opts.again), self._tracks(database, again=opts.again)]
+            self._ratings(database)
             self._tell(database, looked=any(looked))
         except WarehouseUnavailableError as exc:
             self._end(Exit.CRITICAL, f"the warehouse cannot be used: {exc}")
@@ -81,6 +82,18 @@ class Command(ScrapyCommand):
                     database.run(_match_tracks, whole, chunk, version)
                     advance(len(chunk))
         return bool(version)
+
+    @staticmethod
+    def _ratings(database: Database) -> None:
+        """Match albums and tracks with those of albumoftheyear.org, all of them: what is known there has grown."""
+        if not database.run(aoty_matches.known):
+            return
+        with working("matching rated albums and tracks") as advance:
+            for work in (aoty_matches.match_albums_after, aoty_matches.match_tracks_after):
+                ids: Sequence[int] = (0,)
+                while ids:
+                    ids = database.run(work, ids[-1])
+                    advance(len(ids))
 
     def _tell(self, database: Database, *, looked: bool) -> None:
         if not looked:

@@ -87,7 +87,8 @@ class ErrorMiddleware:
         cached = "cached" in response.flags
         if not cached and (clean := redact_bytes(response.body)) is not response.body:
             response = response.replace(body=clean)
-        answer = service.read(call, response.status, response.body)
+        refused = None if cached or service.refusal is None else _refusal(service, response)
+        answer = refused or service.read(call, response.status, response.body)
         if isinstance(answer, Problem) and not self._is_result(request, answer, cached=cached):
             return await self._act(request, response, answer, cached=cached)
         if not cached:
@@ -255,8 +256,15 @@ class ErrorMiddleware:
             logger.warning("that %s asks to be left alone could not be kept: %s", service.title, exc)
         when = datetime.fromtimestamp(until, UTC)
         message = f"{service.title} asks to be left alone until {when:%Y-%m-%d %H:%M} UTC ({problem.message})"
-        stop_run(self._crawler, "rate_limited", f"{message}; run again then")
+        reason = "unavailable" if problem.rule.status == "unavailable" else "rate_limited"
+        stop_run(self._crawler, reason, f"{message}; run again then")
         return IgnoreRequest(message)
+
+
+def _refusal(service: Service, response: Response) -> Problem | None:
+    assert service.refusal is not None  # noqa: S101  (asked by the caller)
+    headers = {str(name).lower(): value for name, value in response.headers.to_unicode_dict().items()}
+    return service.refusal(response.status, headers, response.body)
 
 
 def _retry(request: Request, **meta: object) -> Request:

@@ -12,6 +12,7 @@ from scrapy.utils.misc import build_from_crawler, load_object
 
 from lastfm_crawl.downloader.credentials import make_signers
 from lastfm_crawl.downloader.pace import StoppedWaitingError, pacer_of
+from lastfm_crawl.downloader.proxies import Proxies
 from lastfm_crawl.downloader.redact import clean_logs, redact
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class SigningHandler(BaseDownloadHandler):
         self._inner = cast("DownloadHandlerProtocol", build_from_crawler(load_object(base), crawler))
         self._pacer = pacer_of(crawler)
         self._signers = make_signers(crawler, self._inner.download_request)
+        self._proxies = Proxies(crawler.settings)
         clean_logs()
 
     async def download_request(self, request: Request) -> Response:
@@ -44,12 +46,13 @@ class SigningHandler(BaseDownloadHandler):
         call: Call | None = request.meta.get("call")
         if call is None:
             await self._pacer.turn(urlsplit(request.url).hostname or "")
-            return await self._inner.download_request(request)
+            return await self._inner.download_request(self._proxies.route(request))
         sent = request
         failure: Exception | None = None
         try:
             if signer := self._signers.of(call):
                 sent = await signer.sign(request)
+            sent = self._proxies.route(sent)
             await self._pacer.turn(urlsplit(request.url).hostname or "")
             self.crawler.stats.inc_value(f"lastfm_crawl/asked/{call.method}")
             request.meta["sent_at"] = time.monotonic()

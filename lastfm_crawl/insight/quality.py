@@ -101,14 +101,15 @@ rated AS (
     WHERE m.band = 'accept' AND (b.user_score IS NOT NULL OR b.critic_score IS NOT NULL))
 SELECT coalesce(sum(plays), 0)::bigint, coalesce(sum(plays) FILTER (WHERE y.year IS NOT NULL), 0)::bigint,
        coalesce(sum(plays) FILTER (WHERE rated.album_id IS NOT NULL), 0)::bigint,
-       coalesce(sum(plays) FILTER (WHERE t.believed), 0)::bigint, {songs}
+       coalesce(sum(plays) FILTER (WHERE t.believed), 0)::bigint,
+       coalesce(sum(plays) FILTER (WHERE s.track_id IS NOT NULL), 0)::bigint
 FROM played p
 JOIN recordings r ON r.id = p.recording_id
 LEFT JOIN album_years y ON y.album_id = r.album_id
 LEFT JOIN rated ON rated.album_id = r.album_id
 LEFT JOIN aoty_track_matches t ON t.track_id = r.track_id
+LEFT JOIN song_tracks s ON s.track_id = r.track_id
 """
-_SONGS = ("(SELECT count(*) FROM song_tracks)", "coalesce(sum(plays) FILTER (WHERE s.track_id IS NOT NULL), 0)::bigint")
 
 _MATCHED = """
 SELECT 'artist', band, tier, count(*) FROM artist_matches GROUP BY band, tier
@@ -195,14 +196,12 @@ def report(connection: psycopg.Connection, advance: Callable[[], None] = lambda:
 def _coverage(connection: psycopg.Connection) -> tuple[Figure, ...]:
     """What each service has told about, by count and by plays, service by service."""
     covered = figures.coverage(connection)
-    row = connection.execute("SELECT count(year), count(*), to_regclass('song_tracks') IS NULL FROM album_years")
-    dated, albums, without_songs = row.fetchone() or (0, 0, True)
-    statement = _BY_PLAYS.format(songs="0, 0" if without_songs else ", ".join(_SONGS))
-    if not without_songs:
-        statement += "LEFT JOIN song_tracks s ON s.track_id = r.track_id"
-    values = connection.execute(statement).fetchone()
-    assert values is not None  # an aggregate always has a row  # noqa: S101
-    plays, plays_dated, plays_rated, plays_in_aoty, in_songs, plays_in_songs = values
+    by_count = connection.execute("SELECT count(year), count(*) FROM album_years").fetchone()
+    by_plays = connection.execute(_BY_PLAYS).fetchone()
+    assert by_count is not None  # noqa: S101  (an aggregate always has a row)
+    assert by_plays is not None  # noqa: S101
+    dated, albums = by_count
+    plays, plays_dated, plays_rated, plays_in_aoty, plays_in_songs = by_plays
     artists, tracks = (match_counts(connection, kind) for kind in ("artist", "track"))
     covered += [
         Figure("Spotify", "artists, by plays of top-artists lists", artists.plays_accepted, artists.plays),
@@ -211,10 +210,6 @@ def _coverage(connection: psycopg.Connection) -> tuple[Figure, ...]:
         Figure("MusicBrainz", "albums with a year, by plays", plays_dated, plays),
         Figure("AOTY", "albums with a score, by plays", plays_rated, plays),
         Figure("AOTY", "tracks, by plays", plays_in_aoty, plays),
+        Figure("songs", "tracks that are of a song, by plays", plays_in_songs, plays),
     ]
-    if not without_songs:
-        covered += [
-            Figure("songs", "tracks that are of a song", in_songs, tracks.all),
-            Figure("songs", "tracks that are of a song, by plays", plays_in_songs, plays),
-        ]
     return tuple(sorted(covered, key=lambda figure: SERVICES.index(figure.service)))

@@ -177,6 +177,12 @@ def compatible(flags_a: Collection[str], flags_b: Collection[str]) -> bool:
     return DISTINCT.intersection(flags_a) == DISTINCT.intersection(flags_b)
 
 
+def versions(text: str) -> list[tuple[str, frozenset[str]]]:
+    """The segments of *text* that name a version, each with its kinds: ``[("Live at Wembley", {"live"})]``."""
+    found = ((segment.inner.strip(), _kinds(segment.inner)) for segment in _version_segments(text))
+    return [(inner, kinds) for inner, kinds in found if kinds]
+
+
 def without(text: str, kinds: Collection[str]) -> str:
     """*text* without the versions of these *kinds*: ``without("Song (Live / Remastered)", {"remaster"})`` is
     ``Song (Live)``. What has nothing else stays."""

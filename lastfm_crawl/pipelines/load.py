@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scrapy.exceptions import CloseSpider
 
 from lastfm_crawl.items import Admissions, Answered, FriendsPage, ProfilePage
+from lastfm_crawl.pipelines.closing import expect
 from lastfm_crawl.stop import stop_run
 from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
 from lastfm_crawl.warehouse.postgres import PostgresSink
@@ -58,6 +59,7 @@ class LoadPipeline:
         self._full = asyncio.Event()  # a batch is worth loading before its second is over
         self._room = asyncio.Event()  # the batch that was full has been taken
         self._broken = False
+        self._closed = expect(crawler, "load")
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> LoadPipeline:
@@ -93,8 +95,11 @@ class LoadPipeline:
     async def close_spider(self) -> None:
         """Load what is left. Never raises: that would keep other pipelines from closing."""
         self._full.set()
-        if self._loader is not None:
-            await self._loader
+        try:
+            if self._loader is not None:
+                await self._loader
+        finally:
+            self._closed.set()
 
     async def _load_all(self) -> None:
         """Load batch after batch until nothing is left."""

@@ -49,6 +49,10 @@ class Service(NamedTuple):
     mark: Callable[[Any, Problem], Answered]
     #: For how many seconds the store keeps an answer; None is for ever.
     time_to_live: Callable[[Any, Answered | Problem], float | None]
+    #: Why an answer (HTTP status, headers, body) is none but a refusal to be asked at all; None where it is not.
+    refusal: Callable[[int, Mapping[str, str], bytes], Problem | None] | None = None
+    #: The secret that may hold the URL of a proxy.
+    proxy: str = ""
     #: Seconds that a run waits at most when the service says how long; a longer wait ends the run.
     longest_wait: float = 3600.0
     #: Seconds to wait after a rate limit that names none, doubled with each; 0 leaves it to the pace.

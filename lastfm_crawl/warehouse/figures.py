@@ -132,6 +132,8 @@ SELECT service, name, part, whole FROM (
            (SELECT count(*) FROM albums)
     UNION ALL
     SELECT 11, 'AOTY', 'tracks', (SELECT count(*) FROM aoty_track_matches WHERE believed), (SELECT count(*) FROM tracks)
+    UNION ALL
+    SELECT 12, 'songs', 'tracks that are of a song', (SELECT count(*) FROM song_tracks), (SELECT count(*) FROM tracks)
     ) figures
 ORDER BY place
 """

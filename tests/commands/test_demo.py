@@ -46,8 +46,8 @@ def test_the_demo_shows_the_whole_job_and_the_second_time_asks_for_nothing(envir
     assert shown["friendships"] > 2000
     assert shown["artists"] > 100
     assert shown["scrobbles"] > 10_000
-    # Six are gone, asked twice to be believed; and a token is not stored.
-    assert shown["stored answers"] == shown["requests to the sandbox"] - 7
+    # Six are gone, asked twice to be believed; a token and a robots.txt are not stored.
+    assert shown["stored answers"] == shown["requests to the sandbox"] - 8
     assert str(tmp_path / "data" / "demo" / "store") in first.stdout
     assert "scrapy crawl friends" in first.stdout
     second = figures(demo(environment).stdout)

@@ -59,10 +59,10 @@ INSERT INTO track_matches (track_id, spotify_id, band, tier, score, runner_up, e
                            matched_at)
 SELECT id, 't1', 'accept', 'exact', 1, 0, 'why', 'search', 1, 0, now() FROM tracks WHERE name = 'album 7 song';
 
-INSERT INTO aoty_albums (id, url, title, artists, key, release_date, user_score, era, source, fetched_at)
+INSERT INTO aoty_albums (id, url, title, artists, artist_key, release_date, user_score, era, source, fetched_at)
 VALUES (1, 'u', 'Album 7', '{Artist 7}', 'k', '1994-05', 81, 'x', 'page', now()),
        (2, 'u', 'Album 8', '{Artist 8}', 'k', NULL, NULL, 'x', 'page', now());
-INSERT INTO aoty_tracks (album_id, place, title, seconds, rating) VALUES (1, 1, 'Song', 200, 75);
+INSERT INTO aoty_tracks (album_id, place, disc, title, seconds, rating) VALUES (1, 1, 1, 'Song', 200, 75);
 INSERT INTO aoty_album_matches
 SELECT al.id, m.aoty_id, 'accept', 'exact', 1, 0, 'why', 1, now()
 FROM (VALUES ('album 7', 1), ('album 8', 2)) AS m (name, aoty_id) JOIN albums al USING (name);
@@ -77,18 +77,7 @@ INSERT INTO runs (id, spider, arguments, started_at, members_before, stats) VALU
     ('2', 'recent_tracks', '{}', now(), 0, '{"httpcache/miss": 20}'),
     ('3', 'killed', '{}', now(), 0, NULL);
 """
-# Where the tables of songs are not there yet.
 SONGS = """
-CREATE TABLE IF NOT EXISTS song_aliases (canonical_id text PRIMARY KEY, uuid uuid, song_id uuid, given_at timestamptz);
-CREATE TABLE IF NOT EXISTS songs (
-    id uuid PRIMARY KEY, artist_id integer, artist text, title text, canonical_id text UNIQUE, isrc text,
-    spotify_id text, mbid text, added_at timestamptz, changed_at timestamptz);
-CREATE TABLE IF NOT EXISTS song_tracks (track_id integer PRIMARY KEY, song_id uuid, reason text, own_id text);
-CREATE TABLE IF NOT EXISTS spotify_attrs (song_id uuid PRIMARY KEY, duration_ms integer, popularity integer);
-CREATE TABLE IF NOT EXISTS lastfm_stats (song_id uuid PRIMARY KEY, playcount bigint, listeners integer, tags jsonb);
-CREATE TABLE IF NOT EXISTS aoty_attrs (
-    song_id uuid PRIMARY KEY, aoty_id integer, rated text, user_score numeric, critic_score numeric,
-    album_score numeric, tags jsonb, genres jsonb);
 INSERT INTO song_aliases
 SELECT 'c' || n, md5(n::text)::uuid, md5(n::text)::uuid, now() FROM generate_series(1, 2) n;
 INSERT INTO songs

@@ -18,6 +18,7 @@ from lastfm_crawl.matching.titles import (
     bracket_version,
     compatible,
     parse_title,
+    versions,
     without,
     without_featuring,
 )
@@ -105,6 +106,14 @@ def test_years_guests_and_remixers():
     assert parse_title("Stay (with Justin Bieber)").featuring == ("Justin Bieber",)
 
 
+def test_versions_are_told_apart():
+    assert versions("Song (feat. A) [Tiësto Remix] - 2011 Remaster") == [
+        ("Tiësto Remix", {"remix"}),
+        ("2011 Remaster", {"remaster"}),
+    ]
+    assert versions("Song (Part 2)") == []
+
+
 def test_compatible():
     assert compatible({"remaster"}, set())
     assert compatible({"live", "remaster"}, {"live"})
@@ -139,7 +148,7 @@ def test_titles_of_anything(text):
 def test_hostile_titles_take_no_longer_than_others(piece):
     text = piece * (100_000 // len(piece))
     started = time.process_time()
-    for clean in (*ALL, lambda text: without(text, {"live"})):
+    for clean in (*ALL, versions, lambda text: without(text, {"live"})):
         clean(text)
     assert time.process_time() - started < 5
 

@@ -5,10 +5,10 @@ CREATE TABLE aoty_albums (
     url                text NOT NULL,
     title              text COLLATE "C" NOT NULL,
     artists            text[] NOT NULL,
-    key                text COLLATE "C" NOT NULL,        -- of artist and title, the weakest form (matching.albums)
+    artist_key         text COLLATE "C" NOT NULL,        -- of the first artist, the weakest form (matching.artists)
     release_date       text,                             -- YYYY, YYYY-MM or YYYY-MM-DD
-    format             text,
-    label              text,
+    format             text NOT NULL DEFAULT '',
+    label              text NOT NULL DEFAULT '',
     critic_score       smallint CHECK (critic_score BETWEEN 0 AND 100),
     critic_score_exact numeric(7, 4) CHECK (critic_score_exact BETWEEN 0 AND 100),
     critic_count       integer CHECK (critic_count >= 0),
@@ -20,23 +20,23 @@ CREATE TABLE aoty_albums (
     tags               text[] NOT NULL DEFAULT '{}',
     origins            jsonb NOT NULL DEFAULT '{}',      -- field: jsonld, css, itemprop, regex or csv
     rejected           text[] NOT NULL DEFAULT '{}',     -- values that were thrown away, and why
-    era                text NOT NULL,                    -- of the markup; csv: a table
-    source             text NOT NULL CHECK (source IN ('page', 'saved', 'csv', 'list')),
+    era                text,                             -- of the markup
+    source             text NOT NULL CHECK (source IN ('page', 'csv', 'list')),
     fetched_at         timestamptz NOT NULL
 );
-CREATE INDEX aoty_albums_by_key ON aoty_albums (key);
+CREATE INDEX aoty_albums_by_artist ON aoty_albums (artist_key);
 
 CREATE TABLE aoty_tracks (
     album_id  integer NOT NULL REFERENCES aoty_albums (id) ON DELETE CASCADE,
     place     smallint NOT NULL,                         -- on the page, from 1
-    disc      text,
-    number    smallint,
+    disc      smallint NOT NULL,
+    number    integer,
     title     text COLLATE "C" NOT NULL,
     seconds   integer,
     rating    smallint CHECK (rating BETWEEN 0 AND 100),
     ratings   integer CHECK (ratings >= 0),
     featuring text[] NOT NULL DEFAULT '{}',
-    note      text,
+    note      text NOT NULL DEFAULT '',
     PRIMARY KEY (album_id, place)
 );
 
