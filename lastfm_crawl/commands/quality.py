@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 #: Columns that stand on the right.
 _NUMBERS = {"count", "of", "share", "wanted", "score", "batches", "seconds each", "longest", "cache hits"}
-_WIDTH = 200
+#: Of lines that nobody is to fold.
+_WIDTH = 500
 
 
 class Command(ScrapyCommand):

@@ -235,7 +235,8 @@ PASSES = (
         _score("critics' scores of songs", "r.critic_score", 100),
         _score("scores of songs' albums", "r.album_score", 100),
     )),
-    _duplicates("users who differ by case or blanks alone", "users", _folded("name"), "name"),
+    # Blanks within the name of a user are part of it.
+    _duplicates("users who differ by case or outer blanks alone", "users", "lower(btrim(key))", "name"),
     _duplicates("artists who differ by case or blanks alone", "artists", _folded("name"), "name", fault=False),
     _duplicates("tracks of one artist that differ by case or blanks alone", "tracks",
                 f"artist_id, {_folded('name')}", "name", fault=False),

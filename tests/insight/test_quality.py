@@ -152,7 +152,8 @@ THIS = "(user_id, at) = (SELECT user_id, at FROM scrobbles LIMIT 1)"
 BREAK = "ALTER TABLE {0} DROP CONSTRAINT {0}_{1}; "
 PLANTED = [
     # duplicates
-    ("INSERT INTO users (key, name) VALUES ('r j', 'r J')", "users who differ by case or blanks alone"),
+    ("INSERT INTO users (key, name) VALUES ('rj ', 'RJ '), ('b ob', 'B ob')",
+     "users who differ by case or outer blanks alone"),
     ("INSERT INTO artists (name) VALUES ('Artist  5'), ('ARTIST 5')", "artists who differ by case or blanks alone"),
     ("INSERT INTO tracks (artist_id, name) SELECT artist_id, upper(name) FROM tracks LIMIT 1",
      "tracks of one artist that differ by case or blanks alone"),
