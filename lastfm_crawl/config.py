@@ -44,7 +44,8 @@ def check(settings: BaseSettings) -> None:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{name}={settings[name]!r} is not an http(s) URL")
     amounts = dict.fromkeys(
-        ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT"), "seconds"
+        ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT", "EXPORT_EVERY"),
+        "seconds",
     )
     for name, unit in {**amounts, "LASTFM_STORAGE_CAP_MB": "megabytes"}.items():
         try:

@@ -39,6 +39,8 @@ def _no_environment(monkeypatch):
         "RESPONSE_STORE",
         "DATABASE_URL",
         "ALERT_WEBHOOK",
+        "EXPORT_EVERY",
+        "FIRESTORE_EMULATOR_HOST",
         "STORAGE_EMULATOR_HOST",
         "GOOGLE_APPLICATION_CREDENTIALS",
         "GOOGLE_CLOUD_PROJECT",
