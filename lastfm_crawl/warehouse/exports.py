@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     import psycopg
+    from psycopg.abc import Buffer
 
     from lastfm_crawl.httpcache import Storage
 
@@ -138,7 +139,7 @@ def _text(
         query = sql.SQL("COPY (SELECT * FROM {}) TO STDOUT (FORMAT csv, HEADER)").format(table)
     with connection.cursor() as cursor:
         with cursor.copy(query) as copy:
-            parts: list[bytes | memoryview] = []
+            parts: list[Buffer] = []
             size = 0
             for part in copy:  # one a row
                 parts.append(part)
