@@ -6,7 +6,7 @@ Of each user with five artists or more one artist, drawn at random, is taken awa
 have are ranked: by the sum of ``insight.fans.score`` over the artists that are left (what the fans of each of them
 like), or by the number of listeners. The user's own list is taken out of every count first, in both. Hit rate@10 is the
 share of users whose artist comes among the first ten, MRR the mean of 1 / rank; ties share the mean of their ranks.
-Shrinkage and least number of fans are chosen by the hit rate on --tuning users (a draw of the seed), and measured on the
+Shrinkage and least number of fans are chosen by the hit rate on --tuning users (a draw of the seed) and measured on the
 rest; each of --rounds takes another artist away. Protocols differ: figures of other papers are not comparable.
 """
 
@@ -17,7 +17,7 @@ import os
 import statistics
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -83,7 +83,7 @@ def by_fans(data: Data, case: Case, shrinkage: float, least: int) -> NDArray[np.
 
 def by_popularity(data: Data, case: Case) -> NDArray[np.float64]:
     own = data.lists[case.user]
-    return _ranked(_without(data, own).astype(np.float64), own[own != case.taken])
+    return _ranked(_without(data, own), own[own != case.taken])
 
 
 def measured(data: Data, some: list[Case], shrinkage: float | None = None, least: int = 1) -> Result:
@@ -102,9 +102,10 @@ def _without(data: Data, own: Numbers) -> Numbers:
     return listeners
 
 
-def _ranked(scores: NDArray[np.float64], known: Numbers) -> NDArray[np.float64]:
-    scores[known] = -1
-    return scores
+def _ranked(scores: NDArray[Any], known: Numbers) -> NDArray[np.float64]:
+    ranked = scores.astype(np.float64)
+    ranked[known] = -1
+    return ranked
 
 
 def main() -> None:
@@ -120,15 +121,13 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     users = [user for user in rng.permutation(len(data.lists)).tolist() if len(data.lists[user]) >= 5]
     tuning, rest = users[: options.tuning], users[options.tuning :]
-    print(f"HetRec-2011: {len(data.lists):,} users, {len(data.listeners):,} artists; seed {options.seed};"
-          f" {len(tuning)} users to choose on, {len(rest):,} to measure on, {options.rounds} artists of each in turn")  # fmt: skip
+    print(f"HetRec-2011: {len(data.lists):,} users, {len(data.listeners):,} artists; seed {options.seed};")
+    print(f"{len(tuning)} users to choose on, {len(rest):,} to measure on, {options.rounds} artists of each in turn")
 
     chosen = cases(data, tuning, rng)
     grid = {(s, least): measured(data, chosen, s, least) for s in SHRINKAGES for least in LEAST_FANS}
     for (shrinkage, least), result in grid.items():
-        print(
-            f"  choosing: shrinkage {shrinkage:g}, {least} fans: hit rate@{FIRST} {result.hits:.4f}, MRR {result.mrr:.4f}"
-        )
+        print(f"  shrinkage {shrinkage:g}, {least} fans: hit rate@{FIRST} {result.hits:.4f}, MRR {result.mrr:.4f}")
     (shrinkage, least), _ = max(grid.items(), key=lambda item: item[1])
     print(f"chosen: shrinkage {shrinkage:g}, {least} fans; the project's: {fans.SHRINKAGE:g}, {fans.MIN_FANS}")
 

@@ -6,7 +6,8 @@ c alone what everybody knows. So at least *min_fans* must be in common, and the 
 
     sqrt(lift) * c / (c + shrinkage)
 
-``benchmarks/recommend.py`` measures it as a recommender, and has chosen the two figures.
+``benchmarks/recommend.py`` measures it as a recommender and has chosen the shrinkage; there it hardly matters how many
+fans are the least, but to a reader what one fan likes says nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from lastfm_crawl.warehouse.tastes import Tastes
 
 MIN_FANS = 3
-SHRINKAGE = 5.0
+SHRINKAGE = 10.0
 LIMIT = 20
 
 

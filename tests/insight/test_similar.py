@@ -124,7 +124,7 @@ def test_what_fans_like(connection):
     together = fans.liked[0]
     assert (together.fans, together.share) == (10, pytest.approx(10 / 11))
     assert together.lift == pytest.approx((10 / 11) / (10 / 41))
-    assert together.score == pytest.approx(math.sqrt(together.lift) * 10 / 15)
+    assert together.score == pytest.approx(math.sqrt(together.lift) * 10 / 20)
     assert {one.name for one in liked_by_fans_of(connection, "X", min_fans=1).liked} == {
         "Together", "Everybody's", "Once",
     }  # fmt: skip
