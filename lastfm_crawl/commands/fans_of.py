@@ -11,7 +11,6 @@ from lastfm_crawl.commands import answers
 from lastfm_crawl.insight.fans import MIN_FANS, liked_by_fans
 from lastfm_crawl.insight.named import look_up
 from lastfm_crawl.stop import Exit
-from lastfm_crawl.warehouse.tastes import read_tastes
 
 if TYPE_CHECKING:
     import argparse
@@ -62,9 +61,8 @@ class Command(ScrapyCommand):
 
     def _fans(self, name: str, limit: int, least: int) -> Fans:
         def ask(connection: psycopg.Connection) -> tuple[Named, Fans | None]:
-            tastes = read_tastes(connection)
-            named = look_up(connection, tastes, [name])
-            return named, liked_by_fans(connection, tastes, named.chosen[0], limit, least) if named.chosen else None
+            named = look_up(connection, [name])
+            return named, liked_by_fans(connection, named.chosen[0], limit, least) if named.chosen else None
 
         named, fans = answers.answer(self.settings, ask)
         answers.say_unsure("fans_of", named)

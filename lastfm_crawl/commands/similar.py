@@ -12,7 +12,6 @@ from lastfm_crawl.commands import answers
 from lastfm_crawl.insight.named import look_up
 from lastfm_crawl.insight.similar import share, similar_to
 from lastfm_crawl.stop import Exit
-from lastfm_crawl.warehouse.tastes import read_tastes
 
 if TYPE_CHECKING:
     import argparse
@@ -82,9 +81,8 @@ class Command(ScrapyCommand):
 
     def _sharing(self, names: list[str], least: int, limit: int) -> tuple[str, list[SimilarUser]]:
         def ask(connection: psycopg.Connection) -> tuple[Named, list[SimilarUser]]:
-            tastes = read_tastes(connection)
-            named = look_up(connection, tastes, names)
-            return named, share(connection, tastes, named.chosen, least, limit)
+            named = look_up(connection, names)
+            return named, share(connection, named.chosen, least, limit)
 
         named, users = answers.answer(self.settings, ask)
         answers.say_unsure("similar", named)

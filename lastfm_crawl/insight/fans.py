@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lastfm_crawl.insight.named import Chosen
-    from lastfm_crawl.warehouse.tastes import Tastes
 
 MIN_FANS = 3
 SHRINKAGE = 10.0
@@ -58,20 +57,19 @@ def liked_by_fans_of(
     shrinkage: float = SHRINKAGE,
 ) -> Fans | None:
     """What those like who listen to *artist*; None if the warehouse knows no artist whom that name means for sure."""
-    tastes = read_tastes(connection)
-    chosen = look_up(connection, tastes, [artist]).chosen
-    return liked_by_fans(connection, tastes, chosen[0], limit, min_fans, shrinkage) if chosen else None
+    chosen = look_up(connection, [artist]).chosen
+    return liked_by_fans(connection, chosen[0], limit, min_fans, shrinkage) if chosen else None
 
 
 def liked_by_fans(
     connection: psycopg.Connection,
-    tastes: Tastes,
     artist: Chosen,
     limit: int | None = LIMIT,
     min_fans: int = MIN_FANS,
     shrinkage: float = SHRINKAGE,
 ) -> Fans:
-    """:func:`liked_by_fans_of` for an artist who is looked up already, in *tastes* that are read."""
+    """:func:`liked_by_fans_of` for an artist who is looked up already."""
+    tastes = read_tastes(connection)
     listeners = tastes.listeners()
     own = [identity for identity in artist.ids if identity < len(listeners)]
     marked = np.zeros(max(1, len(listeners)), np.bool_)

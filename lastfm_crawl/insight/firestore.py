@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from google.cloud.firestore_v1.base_query import FieldFilter
 
 from lastfm_crawl.insight.similar import LIMIT, MIN_SHARED, OTHERS, Played, SimilarUser
+from lastfm_crawl.items import user_key
 from lastfm_crawl.matching.normalise import fold
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ VALUES = 30
 
 
 class _Sharing(NamedTuple):
-    """A document, and the places in its list of the artists that are shared."""
+    """A document, how many artists are shared, and how long its list is."""
 
     reference: Any
     user: str
-    places: list[int]
+    shared: int
+    artists: int
 
 
 def users_who_share_in_firestore(
@@ -49,33 +51,32 @@ def users_who_share_in_firestore(
     The names alone are read of whoever listens to any of them, whole documents only of those who are returned. Raises
     what the client raises.
     """
-    names = {fold(name): name for name in artists}
+    given = {fold(name): name for name in artists}
+    names = given.keys()
     asked = sorted({form for name in artists for form in (name, name.lower(), name.upper(), name.title())})
     found: dict[str, _Sharing] = {}
     for begin in range(0, len(asked), VALUES):
         any_of = FieldFilter("top_artist_names", "array_contains_any", asked[begin : begin + VALUES])
         query = client.collection(collection).where(filter=any_of).select(["lastfm_username", "top_artist_names"])
         for document in query.stream():
-            places: dict[str, int] = {}
-            for place, name in enumerate(document.get("top_artist_names")):
-                if (form := fold(name)) in names:
-                    places.setdefault(form, place)
-            if len(places) >= max(1, min_shared):
+            theirs = document.get("top_artist_names")
+            shared = len(names & set(map(fold, theirs)))
+            if shared >= max(1, min_shared):
                 user = document.get("lastfm_username")
-                found[document.id] = _Sharing(document.reference, user, list(places.values()))
-    order = sorted(found.values(), key=lambda one: (-len(one.places), sum(one.places), one.user))[:limit]
+                found[document.id] = _Sharing(document.reference, user, shared, len(theirs))
+    order = sorted(found.values(), key=lambda one: (-one.shared, one.artists, user_key(one.user)))[:limit]
     documents = {document.id: document.to_dict() for document in client.get_all([one.reference for one in order])}
     # Who went meanwhile is not there any more.
-    return [_described(about, names, others) for one in order if (about := documents[one.reference.id])]
+    return [_described(about, given, others) for one in order if (about := documents[one.reference.id])]
 
 
-def _described(document: dict[str, Any], names: dict[str, str], others: int) -> SimilarUser:
+def _described(document: dict[str, Any], given: dict[str, str], others: int) -> SimilarUser:
     shared: dict[str, str] = {}
     rest: list[Played] = []
     for artist in document["top_artists"]:
         form = fold(artist["name"])
-        if form in names:
-            shared.setdefault(form, names[form])
+        if form in given:
+            shared.setdefault(form, given[form])
         elif len(rest) < others:
             rest.append(Played(artist["name"], artist["playcount"]))
     return SimilarUser(

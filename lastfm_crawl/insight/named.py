@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from lastfm_crawl.matching.artists import key, plain
 from lastfm_crawl.matching.names import NameIndex
 from lastfm_crawl.warehouse.artist_keys import all_artists, artists_keyed
+from lastfm_crawl.warehouse.tastes import bring_up_to_date, count_listeners, read_tastes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import psycopg
-    from numpy.typing import NDArray
 
     from lastfm_crawl.warehouse.matches import Artist
-    from lastfm_crawl.warehouse.tastes import Tastes
 
 
 class Chosen(NamedTuple):
@@ -35,20 +32,21 @@ class Named(NamedTuple):
     unknown: list[str]
 
 
-def look_up(connection: psycopg.Connection, tastes: Tastes, names: Sequence[str]) -> Named:
-    """The artists of *tastes* that *names* mean.
+def look_up(connection: psycopg.Connection, names: Sequence[str]) -> Named:
+    """The artists of the users' lists, as they are now, that *names* mean.
 
     Spellings that differ in case, accents, punctuation or the article alone are one artist. For what is not found so
     the whole list of artists is searched for the nearest name, which takes seconds where it has a million.
     """
+    bring_up_to_date(connection)
     known = artists_keyed(connection, sorted({key(name) for name in names}))
-    # They decide between several: mostly there is one, and they take time to count.
+    # They decide between several: mostly there is one.
     several = len({key(artist.name) for artist in known}) < len(known)
-    listeners = tastes.listeners() if several else np.zeros(0, np.int64)
+    listeners = count_listeners(connection, [artist.id for artist in known]) if several else {}
     matches = dict(zip(names, _index(known, listeners).match(names), strict=True))
     left = [name for name, match in matches.items() if match.band == "reject"]
     if left:
-        listeners = tastes.listeners()
+        listeners = dict(enumerate(read_tastes(connection).listeners().tolist()))
         matches |= zip(left, _index(all_artists(connection), listeners).match(left), strict=True)
         known += artists_keyed(connection, sorted({key(match.name) for match in matches.values() if match.name}))
     chosen: dict[str, Chosen] = {}
@@ -65,19 +63,15 @@ def look_up(connection: psycopg.Connection, tastes: Tastes, names: Sequence[str]
     return named
 
 
-def _index(artists: Sequence[Artist], listeners: NDArray[np.int64]) -> NameIndex:
+def _index(artists: Sequence[Artist], listeners: Mapping[int, int]) -> NameIndex:
     return NameIndex(
         [artist.id for artist in artists],
         [artist.name for artist in artists],
-        [_of(listeners, artist.id) for artist in artists],
+        [listeners.get(artist.id, 0) for artist in artists],
     )
 
 
-def _spellings(form: str, known: Sequence[Artist], listeners: NDArray[np.int64]) -> Chosen:
+def _spellings(form: str, known: Sequence[Artist], listeners: Mapping[int, int]) -> Chosen:
     spellings = {artist.id: artist.name for artist in known if plain(artist.name) == form}
-    best = max(spellings, key=lambda identity: (_of(listeners, identity), -identity))
+    best = max(spellings, key=lambda identity: (listeners.get(identity, 0), -identity))
     return Chosen(spellings[best], tuple(sorted(spellings)))
-
-
-def _of(listeners: NDArray[np.int64], identity: int) -> int:
-    return int(listeners[identity]) if identity < len(listeners) else 0

@@ -1,7 +1,7 @@
 """Users with the same taste: those who share some of a few chosen artists, and those who are like one user.
 
-Both answer from PostgreSQL alone. All lists are read at once (:mod:`lastfm_crawl.warehouse.tastes`), so the answer
-takes as long for fifty artists as for three.
+Both answer from PostgreSQL alone, the first by an index, the second by reading all lists at once
+(:mod:`lastfm_crawl.warehouse.tastes`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 
 from lastfm_crawl.insight.named import look_up
 from lastfm_crawl.items import user_key
-from lastfm_crawl.warehouse.tastes import artist_names, read_tastes
+from lastfm_crawl.warehouse.tastes import artist_names, read_tastes, users_sharing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import psycopg
     from numpy.typing import NDArray
@@ -64,36 +64,24 @@ def users_who_share(
 ) -> list[SimilarUser]:
     """Users who listen to at least *min_shared* of *artists*, those who share most first, at most *limit* of them.
 
-    Of two who share as many the one who plays them more (by the places in the list of artists) comes first. Names are
-    understood as :func:`lastfm_crawl.insight.named.look_up` does; those it is not sure of are left out.
+    Of two who share as many the one with the shorter list comes first. Names are understood as
+    :func:`lastfm_crawl.insight.named.look_up` does; those it is not sure of are left out.
     """
-    tastes = read_tastes(connection)
-    return share(connection, tastes, look_up(connection, tastes, artists).chosen, min_shared, limit, others)
+    return share(connection, look_up(connection, artists).chosen, min_shared, limit, others)
 
 
 def share(
     connection: psycopg.Connection,
-    tastes: Tastes,
     artists: Sequence[Chosen],
     min_shared: int = MIN_SHARED,
     limit: int | None = LIMIT,
     others: int = OTHERS,
 ) -> list[SimilarUser]:
-    """:func:`users_who_share` for artists that are looked up already, in *tastes* that are read."""
-    choice = {identity: number for number, artist in enumerate(artists) for identity in artist.ids}
-    places, counts = tastes.hits(_marked(tastes, choice))
-    owners = np.repeat(np.arange(len(counts)), counts)
-    # Two spellings of one artist count once, as the one that is played more: it comes first.
-    chosen = np.array([choice[identity] for identity in tastes.artists[places].tolist()], np.int64)
-    _, firsts = np.unique(owners * len(artists) + chosen, return_index=True)
-    owners, ranks = owners[firsts], places[firsts] - tastes.starts[owners[firsts]]
-    shared = np.bincount(owners, minlength=len(counts))
-    total_ranks = np.bincount(owners, ranks, minlength=len(counts))
-    found = np.flatnonzero(shared >= max(1, min_shared))
-    order = np.lexsort((tastes.users[found], total_ranks[found], -shared[found]))
-    numbers = found[order][:limit].tolist()
-    names = {identity: artists[number].name for identity, number in choice.items()}
-    return _described(connection, [int(tastes.users[number]) for number in numbers], names, others)
+    """:func:`users_who_share` for artists who are looked up already."""
+    choices = {identity: number for number, artist in enumerate(artists) for identity in artist.ids}
+    users = users_sharing(connection, choices, max(1, min_shared), limit)
+    names = {identity: artists[number].name for identity, number in choices.items()}
+    return _described(connection, users, names, others)
 
 
 def similar_to(
@@ -149,7 +137,7 @@ def _weighed(tastes: Tastes) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     return weights, np.maximum(lengths, np.finfo(np.float32).tiny)
 
 
-def _marked(tastes: Tastes, ids: dict[int, object] | dict[int, int] | dict[int, float]) -> NDArray[np.bool_]:
+def _marked(tastes: Tastes, ids: Collection[int]) -> NDArray[np.bool_]:
     """Which artists, by id, are among *ids*."""
     most = int(tastes.artists.max()) if len(tastes.artists) else 0
     marked = np.zeros(most + 1, np.bool_)

@@ -1,4 +1,4 @@
-"""The artists that every user listens to, as arrays: ten million rows are read in a tenth of a second.
+"""The artists that every user listens to, as arrays with an index: ten million rows in a few tenths of a second.
 
 The table ``tastes`` is made of ``user_artists``. Whoever reads it brings it up to date first: only users whose answers
 changed are made anew, so what is read is always what the lists say, and loading is not slowed down.
@@ -6,20 +6,22 @@ changed are made anew, so what is read is always what the lists say, and loading
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lastfm_crawl.warehouse.artist_keys import add_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import psycopg
     from numpy.typing import NDArray
 
 #: Users whose lists are made at once.
 CHUNK = 500
+#: With more of them to make than this share of all, the index is made anew.
+_MANY = 0.05
 
 # A user's answers have another version whenever one of them comes, goes or is replaced.
 _CHANGED = """
@@ -32,13 +34,14 @@ ORDER BY user_id
 """
 # A list that changes while it is asked for can have an artist on two pages: the first of them counts.
 _MAKE = """
-INSERT INTO tastes AS t (user_id, version, artists, playcounts)
-SELECT u.id, v.version, coalesce(l.artists, ''), coalesce(l.playcounts, '')
+INSERT INTO tastes AS t (user_id, version, artists, playcounts, artist_ids)
+SELECT u.id, v.version, coalesce(l.artists, ''), coalesce(l.playcounts, ''), coalesce(l.artist_ids, '{}')
 FROM unnest(%(users)s::integer[], %(versions)s::numeric[]) AS v (id, version)
 JOIN users u USING (id)
 LEFT JOIN (
     SELECT user_id, string_agg(int4send(artist_id), ''::bytea ORDER BY page, rank, artist_id) AS artists,
-           string_agg(int4send(playcount), ''::bytea ORDER BY page, rank, artist_id) AS playcounts
+           string_agg(int4send(playcount), ''::bytea ORDER BY page, rank, artist_id) AS playcounts,
+           array_agg(artist_id) AS artist_ids
     FROM current_charts c JOIN user_artists ua ON ua.fetch_id = c.id
     WHERE c.period = 'overall' AND c.user_id = ANY(%(users)s::integer[])
       AND (c.page = 1 OR NOT EXISTS (
@@ -47,7 +50,24 @@ LEFT JOIN (
           WHERE earlier.user_id = c.user_id AND earlier.params = c.params AND earlier.page < c.page))
     GROUP BY user_id) l ON l.user_id = u.id
 ON CONFLICT (user_id) DO UPDATE
-SET version = excluded.version, artists = excluded.artists, playcounts = excluded.playcounts
+SET version = excluded.version, artists = excluded.artists, playcounts = excluded.playcounts,
+    artist_ids = excluded.artist_ids
+"""
+# To add many rows to the index takes ten times as long as to make it.
+_DROP_INDEX = "DROP INDEX IF EXISTS tastes_by_artist"
+_MAKE_INDEX = "CREATE INDEX IF NOT EXISTS tastes_by_artist ON tastes USING gin (artist_ids)"
+_SHARING = """
+SELECT t.user_id
+FROM unnest(%(artists)s::integer[], %(choices)s::integer[]) AS a (id, choice)
+JOIN tastes t ON t.artist_ids @> ARRAY[a.id]
+JOIN users u ON u.id = t.user_id
+GROUP BY t.user_id, t.artists, u.key
+HAVING count(DISTINCT a.choice) >= %(least)s
+ORDER BY count(DISTINCT a.choice) DESC, octet_length(t.artists), u.key
+LIMIT %(limit)s
+"""
+_LISTENERS = """
+SELECT a.id, count(*) FROM unnest(%s::integer[]) AS a (id) JOIN tastes t ON t.artist_ids @> ARRAY[a.id] GROUP BY a.id
 """
 
 
@@ -82,6 +102,10 @@ def bring_up_to_date(connection: psycopg.Connection, on_users: Callable[[int], o
     changed = changed_users(connection)
     if not changed:
         return
+    row = connection.execute("SELECT count(*) FROM tastes").fetchone()
+    many = len(changed) > _MANY * (row[0] if row else 0)
+    if many:
+        connection.execute(_DROP_INDEX)
     for begin in range(0, len(changed), CHUNK):
         chunk = changed[begin : begin + CHUNK]
         gone = [user for user, version in chunk if version is None]
@@ -90,6 +114,8 @@ def bring_up_to_date(connection: psycopg.Connection, on_users: Callable[[int], o
         users, versions = ([row[column] for row in made] for column in (0, 1))
         connection.execute(_MAKE, {"users": users, "versions": versions})
         on_users(len(chunk))
+    if many:
+        connection.execute(_MAKE_INDEX)
     add_keys(connection)
 
 
@@ -119,9 +145,34 @@ def read_tastes(
     )
 
 
+def users_sharing(
+    connection: psycopg.Connection, choices: Mapping[int, int], least: int, limit: int | None
+) -> list[int]:
+    """Ids of users with *least* or more of the choices: *choices* has the ids of artists, and which choice each is of.
+
+    Those with most come first, and of several with as many those whose lists are shorter: it is more of what they like.
+    """
+    values = {"artists": list(choices), "choices": list(choices.values()), "least": least, "limit": limit}
+    return [user for (user,) in _indexed(connection, _SHARING, values)]
+
+
+def count_listeners(connection: psycopg.Connection, artists: Sequence[int]) -> dict[int, int]:
+    """How many users listen to each of *artists*, those whom nobody listens to left out."""
+    return dict(_indexed(connection, _LISTENERS, [list(artists)]))
+
+
 def artist_names(connection: psycopg.Connection, ids: Sequence[int]) -> dict[int, str]:
     """The names of the artists with *ids*."""
     return dict(connection.execute("SELECT id, name FROM artists WHERE id = ANY(%s)", [list(ids)]).fetchall())
+
+
+def _indexed(connection: psycopg.Connection, query: str, values: Any) -> list[Any]:
+    """Rows of a *query* by the index: the planner does not know that without it each list is read from elsewhere."""
+    with connection.transaction():
+        connection.execute("SELECT set_config('enable_seqscan', 'off', true)")
+        rows = connection.execute(query, values).fetchall()
+        connection.execute("SELECT set_config('enable_seqscan', 'on', true)")
+    return rows
 
 
 def _integers(texts: Sequence[bytes]) -> NDArray[np.int32]:

@@ -76,8 +76,7 @@ def test_who_is_like_whom(few):
 
 
 def test_names_are_matched(few):
-    read = tastes.read_tastes(few)
-    named = look_up(few, read, ["THE RADIOHEAD", "bjork", "Bjork", "Radiohaed", "Zzyzx Qwerty", "Beatlez"])
+    named = look_up(few, ["THE RADIOHEAD", "bjork", "Bjork", "Radiohaed", "Zzyzx Qwerty", "Beatlez"])
     assert [artist.name for artist in named.chosen] == ["Radiohead", "Björk"]
     assert named.unknown == ["Zzyzx Qwerty"]
     assert named.doubtful == [("Beatlez", "The Beatles")]
@@ -141,9 +140,8 @@ def test_similar_is_a_brute_force_count_on_hetrec(hetrec_warehouse):
     connection, lists = hetrec_warehouse
     rng = random.Random(5)
     popular = [name for name, _ in Counter(name for rows in lists.values() for name, _ in rows).most_common(300)]
-    read = tastes.read_tastes(connection)
     for _ in range(5):
-        chosen = look_up(connection, read, rng.sample(popular, 8)).chosen
+        chosen = look_up(connection, rng.sample(popular, 8)).chosen
         spellings = {name: artist.name for artist in chosen for name in [artist.name]}
         spellings |= {
             name: artist.name

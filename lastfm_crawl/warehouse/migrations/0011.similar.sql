@@ -5,8 +5,10 @@ CREATE TABLE tastes (
     user_id    integer PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
     version    numeric NOT NULL,                     -- of the answers that it is made of: tastes.py
     artists    bytea NOT NULL,                       -- integers of four bytes, the highest first; the most played first
-    playcounts bytea NOT NULL                        -- the same, of each of these
+    playcounts bytea NOT NULL,                       -- the same, of each of these
+    artist_ids integer[] NOT NULL                    -- the same artists, for the index
 );
+CREATE INDEX tastes_by_artist ON tastes USING gin (artist_ids);
 -- They are read far more often than written, and hardly shrink.
 ALTER TABLE tastes ALTER artists SET STORAGE EXTERNAL, ALTER playcounts SET STORAGE EXTERNAL;
 
