@@ -34,12 +34,13 @@ def list_artists(connection: psycopg.Connection, lists: Mapping[str, List], *, p
            DO UPDATE SET fetched_at = excluded.fetched_at, pages = excluded.pages""",
         [page, pages, [user.lower() for user in lists]],
     )
-    fetch = """SELECT f.id FROM fetches f JOIN users u ON u.id = f.user_id
-               WHERE u.key = rows.key AND f.method = 'user.getTopArtists' AND f.page = %(page)s"""
-    connection.execute(f"DELETE FROM user_artists WHERE fetch_id IN (SELECT ({fetch}) FROM rows)", {"page": page})
+    fetched = """rows JOIN users u USING (key)
+                 JOIN fetches f ON f.user_id = u.id AND f.method = 'user.getTopArtists' AND f.page = %(page)s"""
+    connection.execute("ANALYZE rows, users, fetches, artists")
+    connection.execute(f"DELETE FROM user_artists WHERE fetch_id IN (SELECT f.id FROM {fetched})", {"page": page})
     connection.execute(
         f"""INSERT INTO user_artists (fetch_id, artist_id, rank, playcount)
-            SELECT ({fetch}), a.id, rows.rank, rows.plays FROM rows JOIN artists a ON a.name = rows.artist""",
+            SELECT f.id, a.id, rows.rank, rows.plays FROM {fetched} JOIN artists a ON a.name = rows.artist""",
         {"page": page},
     )
     connection.commit()

@@ -58,12 +58,14 @@ _DROP_INDEX = "DROP INDEX IF EXISTS tastes_by_artist"
 _MAKE_INDEX = "CREATE INDEX IF NOT EXISTS tastes_by_artist ON tastes USING gin (artist_ids)"
 _SHARING = """
 SELECT t.user_id
-FROM unnest(%(artists)s::integer[], %(choices)s::integer[]) AS a (id, choice)
-JOIN tastes t ON t.artist_ids @> ARRAY[a.id]
+FROM (SELECT t.user_id, {count} AS shared
+      FROM unnest(%(artists)s::integer[], %(choices)s::integer[]) AS a (id, choice)
+      JOIN tastes t ON t.artist_ids @> ARRAY[a.id]
+      GROUP BY t.user_id) s
+JOIN tastes t USING (user_id)
 JOIN users u ON u.id = t.user_id
-GROUP BY t.user_id, t.artists, u.key
-HAVING count(DISTINCT a.choice) >= %(least)s
-ORDER BY count(DISTINCT a.choice) DESC, octet_length(t.artists), u.key
+WHERE s.shared >= %(least)s
+ORDER BY s.shared DESC, octet_length(t.artists), u.key
 LIMIT %(limit)s
 """
 _LISTENERS = """
@@ -153,7 +155,9 @@ def users_sharing(
     Those with most come first, and of several with as many those whose lists are shorter: it is more of what they like.
     """
     values = {"artists": list(choices), "choices": list(choices.values()), "least": least, "limit": limit}
-    return [user for (user,) in _indexed(connection, _SHARING, values)]
+    # Two spellings of one choice count once; where each has one, not to look for them takes a third of the time.
+    count = "count(*)" if len(set(choices.values())) == len(choices) else "count(DISTINCT a.choice)"
+    return [user for (user,) in _indexed(connection, _SHARING.format(count=count), values)]
 
 
 def count_listeners(connection: psycopg.Connection, artists: Sequence[int]) -> dict[int, int]:
