@@ -48,6 +48,9 @@ BIGQUERY_DATASET = os.environ.get("BIGQUERY_DATASET")
 FIRESTORE_PROJECT = os.environ.get("FIRESTORE_PROJECT")
 # Megabytes of Last.fm's data that may be kept before runs warn; 0 = you have an agreement. Used by the storage cap.
 LASTFM_STORAGE_CAP_MB = os.environ.get("LASTFM_STORAGE_CAP_MB", "100")
+# Seconds between two writes of exports/lastfm_users_YYYYMMDD.json.gz while a crawl runs; 0 = none. Used by the exports
+# extension.
+EXPORT_EVERY = os.environ.get("EXPORT_EVERY", "0")
 # POSTed one JSON object when a run stops on a critical fault. Used by the alert extension.
 ALERT_WEBHOOK = os.environ.get("ALERT_WEBHOOK")
 # Seconds: the first pause after a transient error, doubled at every further one up to the second figure; the real
@@ -111,6 +114,7 @@ EXTENSIONS = {
     "lastfm_crawl.extensions.progress.Progress": 200,
     "lastfm_crawl.extensions.alerts.Alerts": 300,
     "lastfm_crawl.extensions.storage_cap.StorageCap": 400,
+    "lastfm_crawl.extensions.exports.Exports": 500,
     "scrapy.extensions.logstats.LogStats": None,  # counts stored answers as traffic; Progress does not
 }
 HTTPCACHE_ENABLED = True

@@ -46,6 +46,7 @@ def _no_environment(monkeypatch):
         "BIGQUERY_DATASET",
         "BIGQUERY_EMULATOR_HOST",
         "FIRESTORE_PROJECT",
+        "EXPORT_EVERY",
         "FIRESTORE_EMULATOR_HOST",
         "STORAGE_EMULATOR_HOST",
         "GOOGLE_APPLICATION_CREDENTIALS",
