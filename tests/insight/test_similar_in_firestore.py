@@ -6,7 +6,7 @@ import random
 
 import psycopg
 import pytest
-from firestore_emulator import GET, firestore_emulator, firestore_jar
+from emulators import GET_FIRESTORE, firestore_emulator, firestore_jar
 from google.cloud import firestore
 from lists import list_artists
 
@@ -18,7 +18,7 @@ from lastfm_crawl.warehouse.migrate import migrate
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory):
     if firestore_jar() is None:
-        pytest.skip(GET)
+        pytest.skip(GET_FIRESTORE)
     with firestore_emulator(tmp_path_factory.mktemp("firestore") / "log") as host:
         yield host
 
