@@ -249,6 +249,18 @@ class Admissions:
     members: tuple[Member, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class TrackTags(Lookup):
+    """What listeners call the track ``asked`` (artist, title): (tag, count) with counts of 0 to 100, the first first.
+
+    With the status ``not_found`` there is no such track. ``skipped`` counts tags that are none: ``number out of
+    range``, and what :func:`name_fault` says.
+    """
+
+    asked: tuple[str, str]
+    tags: tuple[tuple[str, int], ...] = ()
+
+
 class SpotifyArtist(NamedTuple):
     """An artist on Spotify. What a restricted answer leaves out is None: ``popularity`` (0 to 100), ``followers``."""
 

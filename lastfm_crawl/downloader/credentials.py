@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 from lastfm_crawl.config import secret
 from lastfm_crawl.downloader.tokens import SpotifySigner
-from lastfm_crawl.services import lastfm
+from lastfm_crawl.services import lastfm, name_of
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -48,7 +48,7 @@ class Signers:
 
     def of(self, call: Call) -> Signer | None:
         """Whoever signs *call*; None where no credentials are needed."""
-        return self._signers.get(call.method.partition(".")[0])
+        return self._signers.get(name_of(call.method))
 
 
 _signers: WeakKeyDictionary[Crawler, Signers] = WeakKeyDictionary()

@@ -27,7 +27,7 @@ from lastfm_crawl.downloader.credentials import renew
 from lastfm_crawl.downloader.pace import StoppedWaitingError, pacer_of
 from lastfm_crawl.downloader.redact import redact, redact_bytes
 from lastfm_crawl.downloader.tokens import CredentialsRefusedError, LoginExpiredError
-from lastfm_crawl.services import service_of
+from lastfm_crawl.services import name_of, service_of
 from lastfm_crawl.services.problems import Action, Problem, Rule
 from lastfm_crawl.stop import PageLostError, PageTooLargeError, stop_run, stopping
 from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
@@ -250,8 +250,7 @@ class ErrorMiddleware:
         service = _service(call)
         until = time.time() + seconds
         try:
-            name = call.method.partition(".")[0]
-            await Warehouse.of(self._crawler).run(leave_alone, name, until, problem.message)
+            await Warehouse.of(self._crawler).run(leave_alone, name_of(call.method), until, problem.message)
         except (WarehouseUnavailableError, psycopg.Error) as exc:
             logger.warning("that %s asks to be left alone could not be kept: %s", service.title, exc)
         when = datetime.fromtimestamp(until, UTC)

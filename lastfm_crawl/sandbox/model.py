@@ -10,13 +10,17 @@ import uuid
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from lastfm_crawl.sandbox.history import History, Scrobble
 
 T = TypeVar("T")
 Status = Literal["ok", "private", "deleted"]
+#: Of a world without a catalogue, the libraries that are looked at for tracks: a synthetic one may have millions.
+_MOST_USERS = 2_000
+_GENRES = ("rock", "electronic", "pop", "jazz", "folk", "hip hop", "metal")
 _MBID_SPACE = uuid.UUID("6b0f4a34-6f0e-4a4e-9a7b-0d5f6a1c2e30")
 
 
@@ -64,6 +68,14 @@ class Loved(NamedTuple):
     artist: str
     track: str
     uts: int
+
+
+class Tagged(NamedTuple):
+    """A track as Last.fm writes it, and its tags, the most used first."""
+
+    artist: str
+    track: str
+    tags: Sequence[str]
 
 
 class Computed(Mapping[str, T]):
@@ -173,9 +185,41 @@ class World:
         """Give what the user listens to right now."""
         return self.playing.get(self._display(name))
 
+    @cached_property
+    def tagged(self) -> Mapping[tuple[str, str], Tagged]:
+        """Every track by its names in lower case: those of the catalogue, or what is listened to where there is none.
+
+        Some have no tags. What a history gets later is not among them.
+        """
+        found: dict[tuple[str, str], Tagged] = {}
+        for entry in self.catalogue:
+            for album in entry["albums"]:
+                for title in album["tracks"]:
+                    _tag(found, entry["name"], title, (*entry["genres"], f"{album['year'] % 100 // 10}0s"))
+        if not found:
+            for artist, title in self._listened():
+                _tag(found, artist, title, tuple(_GENRES[(_draw(artist) + i) % len(_GENRES)] for i in (0, 2)))
+        return found
+
+    def _listened(self) -> Iterator[tuple[str, str]]:
+        for name in islice(self.tracks, _MOST_USERS):
+            yield from ((row.artist, row.track) for row in self.tracks[name])
+        if not isinstance(self.scrobbles, Computed):  # those are made from the tracks
+            for name in self.scrobbles:
+                yield from (names for names, _ in self.history(name).counts(lambda play: (play.artist, play.track)))
+
     def _display(self, name: str) -> str:
         user = self.user(name)
         return user.name if user else name
+
+
+def _tag(found: dict[tuple[str, str], Tagged], artist: str, track: str, tags: Sequence[str]) -> None:
+    known = () if _draw(artist, track) % 9 == 0 else tags
+    found.setdefault((artist.lower(), track.lower()), Tagged(artist, track, known))
+
+
+def _draw(*names: str) -> int:
+    return zlib.crc32("\0".join(names).encode("utf-8", "replace"))
 
 
 @lru_cache(maxsize=50_000)

@@ -195,7 +195,13 @@ class Sandbox:
         return bodies.get(f"{version(world, params)} {asked}", make)
 
     def _foreign(self, params: Mapping[str, str]) -> Body | None:
-        """Find somebody about whom the same call, or else its first page, has a right-shaped answer."""
+        """Find somebody about whom the same call, or else its first page, has a right-shaped answer; of a track one of
+        another artist and another name.
+        """
+        if "track" in params:
+            artist, track = params.get("artist", "").lower(), params["track"].lower()
+            tracks = ((a, t) for a, t in self.world.tagged if a != artist and t != track)
+            return next((self._body({**params, "artist": a, "track": t}) for a, t in tracks), None)
         asked = params.get("user", "").lower()
         others = [user.name for user in islice(self.world.users.values(), 50) if user.name.lower() != asked]
         for page in dict.fromkeys((params.get("page", "1"), "1")):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scrapy import Request, Spider
 from scrapy.exceptions import IgnoreRequest
 
-from lastfm_crawl.services import SERVICES, service_of
+from lastfm_crawl.services import SERVICES, name_of, service_of
 from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.spiders.arguments import Argument, days, read_arguments
 from lastfm_crawl.stop import stop_run, stopping
@@ -84,7 +84,7 @@ class ServiceSpider(Spider):
 
     async def is_left_alone(self) -> bool:
         """Whether the service asked not to be asked before a time that is still to come: then the run ends."""
-        name = self.methods[0].partition(".")[0]
+        name = name_of(self.methods[0])
         self.state = await self.warehouse.run(service_state, name)
         offline = self.settings.getbool("HTTPCACHE_IGNORE_MISSING")
         if offline or not self.state.not_before or self.state.not_before <= time.time():

@@ -26,7 +26,7 @@ from lastfm_crawl.items import (
     UserMark,
     user_key,
 )
-from lastfm_crawl.warehouse import aoty, backlog, binary, release_groups, spotify
+from lastfm_crawl.warehouse import aoty, backlog, binary, release_groups, spotify, track_tags
 from lastfm_crawl.warehouse.histories import Changes, load_histories
 from lastfm_crawl.warehouse.lookups import load_lookups
 from lastfm_crawl.warehouse.names import STAGING as _STAGING_NAMES
@@ -190,6 +190,7 @@ class PostgresSink:
             load_lookups(cursor, lookups)
             spotify.load_answers(cursor, [row for row in lookups if row.method.startswith("spotify.")])
             aoty.load_answers(cursor, lookups)
+            track_tags.load_answers(cursor, lookups)
             release_groups.load_answers(cursor, [row for row in lookups if row.method.startswith("musicbrainz.")])
             pages = [item for item in items if isinstance(item, Page)]
             admissions = [item for item in items if isinstance(item, Admissions)]

@@ -339,6 +339,12 @@ def crawl_state(connection: psycopg.Connection) -> CrawlState:
     return CrawlState(*row)
 
 
+# Every answer of Last.fm: those about users, and those about music.
+_LASTFM = """(
+    SELECT method, bytes FROM fetches WHERE method LIKE 'user.%'
+    UNION ALL SELECT method, bytes FROM lookups WHERE method LIKE 'track.%')"""
+
+
 class StoredData(NamedTuple):
     """How much Last.fm data of one kind is kept: *name* is a method, or a user."""
 
@@ -349,19 +355,15 @@ class StoredData(NamedTuple):
 
 def stored_bytes(connection: psycopg.Connection) -> int:
     """Bytes of all answers of Last.fm that are kept."""
-    row = connection.execute(
-        "SELECT coalesce(sum(bytes), 0)::bigint FROM fetches WHERE method LIKE 'user.%'"
-    ).fetchone()
+    row = connection.execute(f"SELECT coalesce(sum(bytes), 0)::bigint FROM {_LASTFM} kept").fetchone()  # noqa: S608
     return row[0] if row else 0
 
 
 def stored_by_method(connection: psycopg.Connection) -> list[StoredData]:
     """What is kept of each method's answers, the largest first."""
     rows = connection.execute(
-        """
-        SELECT method, count(*), sum(bytes)::bigint AS size FROM fetches WHERE method LIKE 'user.%'
-        GROUP BY method ORDER BY size DESC, method
-        """
+        f"SELECT method, count(*), sum(bytes)::bigint AS size FROM {_LASTFM} kept"  # noqa: S608  (a constant)
+        " GROUP BY method ORDER BY size DESC, method"
     )
     return [StoredData(*row) for row in rows]
 

@@ -12,11 +12,14 @@ from lastfm_crawl.services.lastfm.calls import (
     METHODS,
     PERIODS,
     Call,
+    TagsCall,
+    call_of,
     get_friends,
     get_info,
     get_loved_tracks,
     get_recent_tracks,
     get_top_artists,
+    get_top_tags,
     get_top_tracks,
     get_weekly_chart_list,
     signed,
@@ -26,6 +29,7 @@ from lastfm_crawl.services.lastfm.reading import (
     CHART_LIST_TTL,
     NEGATIVE_TTL,
     PROFILE_TTL,
+    TAGS_TTL,
     list_is_complete,
     mark,
     read,
@@ -34,7 +38,7 @@ from lastfm_crawl.services.lastfm.reading import (
 from lastfm_crawl.services.lastfm.shapes import as_list
 from lastfm_crawl.services.service import Service
 
-SERVICE = Service("Last.fm", "LASTFM_API_URL", "LASTFM_API_KEY", Call.of, read, mark, time_to_live)
+SERVICE = Service("Last.fm", "LASTFM_API_URL", "LASTFM_API_KEY", call_of, read, mark, time_to_live)
 
 __all__ = [
     "CHART_LIST_TTL",
@@ -47,13 +51,17 @@ __all__ = [
     "PERIODS",
     "PROFILE_TTL",
     "SERVICE",
+    "TAGS_TTL",
     "Call",
+    "TagsCall",
     "as_list",
+    "call_of",
     "get_friends",
     "get_info",
     "get_loved_tracks",
     "get_recent_tracks",
     "get_top_artists",
+    "get_top_tags",
     "get_top_tracks",
     "get_weekly_chart_list",
     "list_is_complete",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from lastfm_crawl.httpcache.keys import request_key
+from lastfm_crawl.httpcache.keys import param_text, request_key
 from lastfm_crawl.items import user_key
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ FRIENDS_LIMIT = 500
 
 DAY = 86_400
 
-#: The methods whose answers we can read.
+#: The methods about users whose answers we can read.
 METHODS = frozenset(
     f"user.get{name}"
     for name in ("Info", "Friends", "TopArtists", "TopTracks", "LovedTracks", "RecentTracks", "WeeklyChartList")
@@ -70,9 +70,59 @@ class Call:
 
     def url(self, api: str) -> str:
         """The keyless URL below *api*, parameters sorted: the same call always has the same URL."""
-        params = {**self.all_params, "format": "json", "method": self.method}
-        parts = urlsplit(api)
-        return urlunsplit(parts._replace(query=urlencode(sorted(params.items()))))
+        return _url(api, self)
+
+
+@dataclass(frozen=True, slots=True)
+class TagsCall:
+    """The question how listeners tag a track, by the names that plays give it: Last.fm is not to correct them."""
+
+    method: ClassVar[str] = "track.getTopTags"
+    #: The parameters beside :attr:`subject`.
+    list_params: ClassVar[str] = "autocorrect=0"
+
+    artist: str
+    track: str
+
+    @property
+    def all_params(self) -> dict[str, str]:
+        """Every parameter but key, format and method: what the envelope records."""
+        return {"artist": self.artist, "autocorrect": "0", "track": self.track}
+
+    @property
+    def asked(self) -> tuple[str, str]:
+        """The artist and the title."""
+        return self.artist, self.track
+
+    @property
+    def subject(self) -> str:
+        """One text for :attr:`asked`, different for different ones: ``artist=…,track=…``."""
+        return f"artist={param_text(self.artist)},track={param_text(self.track)}"
+
+    @property
+    def store_key(self) -> str:
+        """Where the answer is stored: ``requests/track.getTopTags/{artist}/autocorrect=0,track={track}.json.gz``."""
+        return request_key((self.method, self.artist), {"autocorrect": "0", "track": self.track})
+
+    def __str__(self) -> str:
+        return f"{self.method} of {self.artist}: {self.track}"
+
+    def url(self, api: str) -> str:
+        """The keyless URL below *api*, parameters sorted: the same call always has the same URL."""
+        return _url(api, self)
+
+
+def _url(api: str, call: Call | TagsCall) -> str:
+    params = {**call.all_params, "format": "json", "method": call.method}
+    parts = urlsplit(api)
+    return urlunsplit(parts._replace(query=urlencode(sorted(params.items()))))
+
+
+def call_of(method: str, params: Mapping[str, str]) -> Call | TagsCall:
+    """The question whose *method* and *params* an envelope records. Raises KeyError when they lack a parameter, and
+    ValueError for a method that we do not know or a track without a name.
+    """
+    return get_top_tags(params["artist"], params["track"]) if method == TagsCall.method else Call.of(method, params)
 
 
 def get_info(user: str) -> Call:
@@ -113,6 +163,13 @@ def get_loved_tracks(user: str, page: int = 1, *, limit: int = MAX_LIMIT) -> Cal
 def get_weekly_chart_list(user: str) -> Call:
     """The weeks for which there are charts: the same for every user."""
     return Call("user.getWeeklyChartList", user)
+
+
+def get_top_tags(artist: str, track: str) -> TagsCall:
+    """The tags of *track* by *artist*. Raises ValueError when either has no name."""
+    if not artist or not track:
+        raise ValueError(f"no tags of {track!r} by {artist!r}")
+    return TagsCall(artist, track)
 
 
 def signed(url: str, key: str) -> str:

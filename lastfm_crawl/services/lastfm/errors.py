@@ -30,6 +30,9 @@ MESSAGES_OF_6: tuple[tuple[str, Rule], ...] = (
     ("user not found", Rule(Action.CONFIRM, "not_found")),
     ("no user with that name", Rule(Action.CONFIRM, "not_found")),  # 2013
     ("invalid user supplied", Rule(Action.CONFIRM, "not_found")),  # 2013
+    # No second question to make sure: what it is about goes on without it, and it is asked again on another day.
+    ("track not found", Rule(Action.RECORD, "not_found")),
+    ("artist you supplied could not be found", Rule(Action.RECORD, "not_found")),
     ("out of bounds", Rule(Action.STOP_FAULT)),
     ("parameter", Rule(Action.STOP_FAULT)),
 )

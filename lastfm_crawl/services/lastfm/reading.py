@@ -17,11 +17,13 @@ from lastfm_crawl.items import (
     RecentTracksPage,
     TopArtistsPage,
     TopTracksPage,
+    TrackTags,
     UserMark,
     WeeklyChartListPage,
+    name_fault,
     user_key,
 )
-from lastfm_crawl.services.lastfm.calls import DAY
+from lastfm_crawl.services.lastfm.calls import DAY, Call, TagsCall
 from lastfm_crawl.services.lastfm.errors import BROKEN, NO_SUCH_PAGE, rule_for
 from lastfm_crawl.services.lastfm.shapes import (
     Answer,
@@ -33,6 +35,7 @@ from lastfm_crawl.services.lastfm.shapes import (
     Play,
     Plays,
     Registered,
+    Tag,
     TopArtists,
     TopTracks,
     Track,
@@ -46,14 +49,14 @@ from lastfm_crawl.services.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from lastfm_crawl.services.lastfm.calls import Call
-
 #: Seconds for which a profile is kept; every other good answer is kept for ever.
 PROFILE_TTL = DAY
 #: Seconds for which "no such user", "private" and "no friends" are believed.
 NEGATIVE_TTL = 30 * DAY
 #: Seconds for which the list of weeks is kept: one comes in each week.
 CHART_LIST_TTL = DAY
+#: Seconds for which the tags of a track are believed, or that there is no such track.
+TAGS_TTL = 90 * DAY
 
 _NOT_PLAYING = (None, "", "false", "0", False)
 
@@ -240,6 +243,39 @@ def _read_weekly_chart_list(call: Call, answer: Answer) -> WeeklyChartListPage |
     )
 
 
+def _tags_of(call: TagsCall) -> dict[str, Any]:
+    return {"method": call.method, "params": call.list_params, "subject": call.subject, "asked": call.asked}
+
+
+def _read_tags(call: TagsCall, answer: Answer) -> TrackTags | None:
+    if answer.toptags is None:
+        return None
+    rows: list[Tag] = as_list(answer.toptags.tag)
+    faults = [_tag_fault(row) for row in rows]
+    return TrackTags(
+        **_tags_of(call),
+        received=len(rows),
+        skipped=dict(Counter(fault for fault in faults if fault)),
+        tags=tuple((row.name or "", row.count or 0) for row, fault in zip(rows, faults, strict=True) if not fault),
+    )
+
+
+def _tag_fault(row: Tag) -> str | None:
+    return name_fault(row.name or "") or (None if 0 <= (row.count or 0) <= 100 else "number out of range")
+
+
+def _is_another_track(call: TagsCall, answer: Answer) -> bool:
+    """Whether *answer* says that it is about another track. One name may be written otherwise than it was asked for."""
+    named = answer.toptags.attr if answer.toptags else None
+    if named is None or not isinstance(named.artist, str) or not isinstance(named.track, str):
+        return False
+    return _folded(named.artist) != _folded(call.artist) and _folded(named.track) != _folded(call.track)
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.casefold().split())
+
+
 def _ranks(call: Call, rows: Sequence[Artist | Track]) -> Sequence[int]:
     """The ranks that the rows say, or their places in the list when one of them says none."""
     ranks = [row.attr.rank for row in rows if row.attr is not None and row.attr.rank is not None]
@@ -247,7 +283,7 @@ def _ranks(call: Call, rows: Sequence[Artist | Track]) -> Sequence[int]:
     return ranks if len(ranks) == len(rows) else range(first, first + len(rows))
 
 
-_READERS: dict[str, Callable[[Call, Answer], Page | None]] = {
+_READERS: dict[str, Callable[[Any, Answer], Page | TrackTags | None]] = {
     "user.getInfo": _read_profile,
     "user.getFriends": _read_friends,
     "user.getTopArtists": _read_top_artists,
@@ -255,6 +291,7 @@ _READERS: dict[str, Callable[[Call, Answer], Page | None]] = {
     "user.getLovedTracks": _read_loved_tracks,
     "user.getRecentTracks": _read_recent_tracks,
     "user.getWeeklyChartList": _read_weekly_chart_list,
+    TagsCall.method: _read_tags,
 }
 #: An answer without rows, for the lists that may say "no such page" instead.
 _EMPTY: dict[str, Answer] = {
@@ -266,8 +303,8 @@ _EMPTY: dict[str, Answer] = {
 }
 
 
-def read(call: Call, status: int, body: bytes) -> Page | Problem:
-    """The page that *body* holds (without its ``fetched_at``), or what is wrong with it. Never raises.
+def read(call: Call | TagsCall, status: int, body: bytes) -> Page | TrackTags | Problem:
+    """The page (or tags) that *body* holds (without its ``fetched_at``), or what is wrong with it. Never raises.
 
     "no such page" is a page: an empty list, or the end of one that grew shorter.
     """
@@ -284,18 +321,25 @@ def read(call: Call, status: int, body: bytes) -> Page | Problem:
     if page is None:
         rule = rule_for(None, status, _message(answer))
         return Problem(rule, "no_list" if status < 400 else f"http_{status}", f"HTTP {status} without the list")
-    named = answer.named_user
-    if named and user_key(named) != user_key(call.user):
-        return Problem(BROKEN, "wrong_user", "the answer is another user's")
+    if whose := _whose(call, answer):
+        return Problem(BROKEN, f"wrong_{whose}", f"the answer is another {whose}'s")
     return page
 
 
-def _read_error(call: Call, status: int, answer: Answer) -> Page | Problem:
+def _whose(call: Call | TagsCall, answer: Answer) -> str | None:
+    """What *answer* is about, ``user`` or ``track``, when it says that this is another than was asked for."""
+    if isinstance(call, TagsCall):
+        return "track" if _is_another_track(call, answer) else None
+    named = answer.named_user
+    return "user" if named and user_key(named) != user_key(call.user) else None
+
+
+def _read_error(call: Call | TagsCall, status: int, answer: Answer) -> Page | Problem:
     code = answer.error
     message = _message(answer)
-    if code == 6 and call.method in _EMPTY and NO_SUCH_PAGE in message.lower():
+    if isinstance(call, Call) and code == 6 and call.method in _EMPTY and NO_SUCH_PAGE in message.lower():
         page = _READERS[call.method](call, _EMPTY[call.method])
-        if page is not None:
+        if isinstance(page, Page):
             return replace(page, pages=call.page - 1)
     return Problem(rule_for(code, status, message), f"error_{code}", f"error {code}: {message}".strip())
 
@@ -304,8 +348,10 @@ def _message(answer: Answer) -> str:
     return answer.message if isinstance(answer.message, str) else ""
 
 
-def mark(call: Call, problem: Problem) -> UserMark:
-    """What a confirmed *problem* says of the user who was asked for."""
+def mark(call: Call | TagsCall, problem: Problem) -> UserMark | TrackTags:
+    """What a *problem* that is a result says of the user who was asked for; a track can only be missing."""
+    if isinstance(call, TagsCall):
+        return TrackTags(**_tags_of(call), status="not_found")
     return UserMark(
         method=call.method,
         user=call.user,
@@ -316,11 +362,13 @@ def mark(call: Call, problem: Problem) -> UserMark:
     )
 
 
-def time_to_live(call: Call, answer: Answered | Problem) -> int | None:
+def time_to_live(call: Call | TagsCall, answer: Answered | Problem) -> int | None:
     """For how many seconds the store keeps *answer*; None is for ever.
 
     Scrobbles are kept for ever, for every window has an end: what is asked for later has another, and another key.
     """
+    if isinstance(call, TagsCall):
+        return TAGS_TTL
     if isinstance(answer, Problem):
         return NEGATIVE_TTL
     if call.method == "user.getInfo":

@@ -94,6 +94,20 @@ class Play(msgspec.Struct, gc=False):
     attr: PlayAttr | None = msgspec.field(name="@attr", default=None)
 
 
+class Tag(msgspec.Struct, gc=False):
+    """A row of track.getTopTags."""
+
+    name: str | None = None
+    count: int | None = None
+
+
+class Tagged(msgspec.Struct):
+    """The ``@attr`` of track.getTopTags: which track it is about."""
+
+    artist: Any = None
+    track: Any = None
+
+
 class Week(msgspec.Struct, gc=False, rename={"first": "from", "end": "to"}):
     """A row of user.getWeeklyChartList."""
 
@@ -149,6 +163,13 @@ class Weeks(Listing):
     chart: list[Week] | Week | str | None = None
 
 
+class TopTags(msgspec.Struct):
+    """track.getTopTags."""
+
+    tag: list[Tag] | Tag | str | None = None
+    attr: Tagged | None = msgspec.field(name="@attr", default=None)
+
+
 class Answer(msgspec.Struct):
     """An answer of any method: an error, or one of the others."""
 
@@ -161,6 +182,7 @@ class Answer(msgspec.Struct):
     recenttracks: Plays | None = None
     lovedtracks: Plays | None = None
     weeklychartlist: Weeks | None = None
+    toptags: TopTags | None = None
 
     @property
     def listing(self) -> Listing | None:
@@ -184,7 +206,7 @@ class Answer(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(Answer, strict=False).decode
 _NUMBERS = frozenset(
-    {"error", "from", "loved", "perPage", "playcount", "rank", "to", "total", "totalPages", "unixtime", "uts"}
+    {"count", "error", "from", "loved", "perPage", "playcount", "rank", "to", "total", "totalPages", "unixtime", "uts"}
 )
 _TEXTS = frozenset({"#text", "mbid", "name"})
 _OBJECTS = frozenset({"@attr", "album", "artist", "date"})
