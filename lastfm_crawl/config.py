@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -46,8 +47,12 @@ def check(settings: BaseSettings) -> None:
     proxy = urlsplit(secret("AOTY_PROXY_URL") or "http://none")
     if proxy.scheme not in {"http", "https"} or not proxy.hostname:
         raise ValueError("AOTY_PROXY_URL is not an http(s) URL")  # its text may hold a password
+    dataset = settings["BIGQUERY_DATASET"]
+    if dataset and not re.fullmatch(r"[a-z0-9.:-]+\.\w+", dataset):
+        raise ValueError(f"BIGQUERY_DATASET={dataset!r} is not project.dataset")
     amounts = dict.fromkeys(
-        ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT"), "seconds"
+        ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT", "EXPORT_EVERY"),
+        "seconds",
     )
     for name, unit in {**amounts, "LASTFM_STORAGE_CAP_MB": "megabytes"}.items():
         try:

@@ -42,8 +42,15 @@ DATA_DIR = os.environ.get("DATA_DIR", "data")
 RESPONSE_STORE = os.environ.get("RESPONSE_STORE")
 # The warehouse: any libpq URL; default an embedded PostgreSQL in {DATA_DIR}/postgres.
 DATABASE_URL = os.environ.get("DATABASE_URL")
+# Sinks that are told what the warehouse's views say: a dataset of BigQuery (project.dataset), and the project of a
+# Firestore. Off by default. Used by the sink pipeline, sync, warehouse.
+BIGQUERY_DATASET = os.environ.get("BIGQUERY_DATASET")
+FIRESTORE_PROJECT = os.environ.get("FIRESTORE_PROJECT")
 # Megabytes of Last.fm's data that may be kept before runs warn; 0 = you have an agreement. Used by the storage cap.
 LASTFM_STORAGE_CAP_MB = os.environ.get("LASTFM_STORAGE_CAP_MB", "100")
+# Seconds between two writes of exports/lastfm_users_YYYYMMDD.json.gz while a crawl runs; 0 = none. Used by the exports
+# extension.
+EXPORT_EVERY = os.environ.get("EXPORT_EVERY", "0")
 # POSTed one JSON object when a run stops on a critical fault. Used by the alert extension.
 ALERT_WEBHOOK = os.environ.get("ALERT_WEBHOOK")
 # Seconds: the first pause after a transient error, doubled at every further one up to the second figure; the real
@@ -100,12 +107,14 @@ ITEM_PIPELINES = {
     "lastfm_crawl.pipelines.deduplicate.DeduplicatePipeline": 200,
     "lastfm_crawl.pipelines.match.MatchPipeline": 300,
     "lastfm_crawl.pipelines.load.LoadPipeline": 800,
+    "lastfm_crawl.pipelines.sinks.SinkPipeline": 900,
 }
 EXTENSIONS = {
     "lastfm_crawl.extensions.run_record.RunRecord": 100,
     "lastfm_crawl.extensions.progress.Progress": 200,
     "lastfm_crawl.extensions.alerts.Alerts": 300,
     "lastfm_crawl.extensions.storage_cap.StorageCap": 400,
+    "lastfm_crawl.extensions.exports.Exports": 500,
     "scrapy.extensions.logstats.LogStats": None,  # counts stored answers as traffic; Progress does not
 }
 HTTPCACHE_ENABLED = True

@@ -17,12 +17,17 @@ from lastfm_crawl.spiders.arguments import count, each_once, names
 from lastfm_crawl.spiders.replay import BULK, OFFLINE, ORIGINS, Plan, ReplaySpider
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse.database import check_url
+from lastfm_crawl.warehouse.sinks import SETTINGS
 
 if TYPE_CHECKING:
     import argparse
 
-SINKS = ("postgres",)
-WRITING = ("lastfm_crawl.pipelines.match.MatchPipeline", "lastfm_crawl.pipelines.load.LoadPipeline")
+SINKS = ("postgres", *SETTINGS)
+WRITING = (
+    "lastfm_crawl.pipelines.sinks.SinkPipeline",
+    "lastfm_crawl.pipelines.match.MatchPipeline",
+    "lastfm_crawl.pipelines.load.LoadPipeline",
+)
 RECORD = "lastfm_crawl.extensions.run_record.RunRecord"
 
 
@@ -53,7 +58,9 @@ class Command(ScrapyCommand):
             "--from", dest="origin", default="store", metavar="|".join(ORIGINS),
             help="store: every answer (default); packs: the newest from packs/; archive: replaced ones only",
         )  # fmt: skip
-        group.add_argument("--sink", default="postgres", metavar="NAME", help=f"one of {', '.join(SINKS)}")
+        group.add_argument(
+            "--sink", metavar="NAME", help=f"feed no other: one of {', '.join(SINKS)}; PostgreSQL is loaded anyway"
+        )
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         if len(args) != 1:
@@ -79,8 +86,8 @@ class Command(ScrapyCommand):
     def _plan(self, spider: str, opts: argparse.Namespace) -> Plan:
         """What is asked for. Raises ValueError for what cannot be meant."""
         assert self.settings is not None  # noqa: S101
-        if opts.sink not in SINKS:
-            raise ValueError(f"--sink: there is no sink {opts.sink!r}; there is {', '.join(SINKS)}")
+        if opts.sink:
+            self._choose(opts.sink)
         if opts.origin not in ORIGINS:
             raise ValueError(f"--from: {opts.origin!r} is none of {', '.join(ORIGINS)}")
         plan = Plan(
@@ -103,6 +110,17 @@ class Command(ScrapyCommand):
                 without = dict.fromkeys(components)
                 self.settings.set(name, {**self.settings.getdict(name), **without}, "cmdline")
         return plan
+
+    def _choose(self, sink: str) -> None:
+        """Turn the other sinks off. Raises ValueError."""
+        assert self.settings is not None  # noqa: S101
+        if sink not in SINKS:
+            raise ValueError(f"--sink: there is no sink {sink!r}; there is {', '.join(SINKS)}")
+        if sink in SETTINGS and not self.settings[SETTINGS[sink]]:
+            raise ValueError(f"--sink {sink}: {SETTINGS[sink]} is not set")
+        for name, setting in SETTINGS.items():
+            if name != sink:
+                self.settings.set(setting, None, "cmdline")
 
     def _methods(self, spider: str) -> frozenset[str]:
         assert self.crawler_process is not None  # noqa: S101

@@ -12,7 +12,7 @@ from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
 from lastfm_crawl.stop import Exit
-from lastfm_crawl.warehouse import queries
+from lastfm_crawl.warehouse import backlog, queries
 from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 
 RUNS = 5
 #: Columns that stand on the right.
-NUMBERS = {"answers", "MB", "exit code", "pages", "rows read", "reported", "stored", "undated", "repeated"}
+NUMBERS = {
+    "rows sent",
+    "users waiting",
+    "answers",
+    "MB",
+    "exit code",
+    "pages",
+    "rows read",
+    "reported",
+    "stored",
+    "undated",
+    "repeated",
+}
 USERS = 5
 
 
@@ -65,6 +77,7 @@ class Command(ScrapyCommand):
             (run.id, run.spider, run.finish_reason or "running, or killed", _text(run.exit_code))
             for run in database.run(queries.last_runs, RUNS)
         )
+        self._sinks(console, database.run(backlog.lags))
         _table(console, ("last runs", "spider", "finish reason", "exit code"), runs)
         for title, kept in (
             ("Last.fm data kept", database.run(queries.stored_by_method)),
@@ -73,6 +86,20 @@ class Command(ScrapyCommand):
             rows = ((data.name, f"{data.answers:,}", f"{data.size / 1e6:,.1f}") for data in kept)
             _table(console, (title, "answers", "MB"), rows)
         self._cap(console, database.run(queries.stored_bytes) / 1e6)
+
+    @staticmethod
+    def _sinks(console: Console, lags: list[backlog.Lag]) -> None:
+        """What the sinks have, and what waits for them."""
+        if not lags:
+            return
+        rows = (
+            (lag.sink, lag.kind, f"{lag.rows:,}", f"{lag.users:,}", f"{lag.since:%Y-%m-%d %H:%M}" if lag.since else "")
+            for lag in lags
+        )
+        _table(console, ("sink", "kind", "rows sent", "users waiting", "since"), rows)
+        for lag in lags:
+            if lag.last_error:
+                console.print(f"{lag.sink}, {lag.kind}: tried {lag.attempts} times in vain: {lag.last_error}\n")
 
     def _show_user(self, console: Console, database: Database, name: str) -> None:
         """One user: the lists with their pages, and every window of the history with what became of its rows."""

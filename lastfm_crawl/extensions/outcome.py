@@ -31,6 +31,10 @@ def judge(stats: Mapping[str, Any]) -> Outcome:
         for stat, what in (
             ("lastfm_crawl/lost", "pages were given up"),
             ("lastfm_crawl/not_loaded", "pages were not loaded; they are in the store, run again"),
+            (
+                "lastfm_crawl/not_sent",
+                "lists of users did not reach a sink; `scrapy status` says why, `scrapy sync` sends them",
+            ),
             ("lastfm_crawl/bad_objects", "stored objects cannot be replayed; the log lists them"),
             ("lastfm_crawl/unsteady_windows", "windows kept changing while they were read; run again"),
             ("lastfm_crawl/drifted", "pages have no score where scores are known to be: the markup has changed"),

@@ -1,6 +1,7 @@
 """The record of a run: a row of ``runs``, and files in the store's ``state/`` that outlive a lost warehouse.
 
-``state/runs/{run_id}.json`` holds arguments and limits, without which the stored answers could not be replayed;
+``state/runs/{run_id}.json`` holds arguments and limits, without which the stored answers could not be replayed, and at
+the end coverage, match rates, cache hits and the time that a batch took to load;
 ``state/progress.json`` says once a minute how far the crawl is; three lists of user names are written at the end.
 """
 
@@ -19,8 +20,9 @@ from scrapy import signals
 from lastfm_crawl.extensions.outcome import judge, requests_made
 from lastfm_crawl.httpcache import StoreError, open_store
 from lastfm_crawl.items import Answered
-from lastfm_crawl.warehouse import queries
+from lastfm_crawl.warehouse import figures, queries
 from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
+from lastfm_crawl.warehouse.figures import RunFigures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,8 +109,10 @@ class RunRecord:
         try:
             # What an interrupted run admitted: without it a replay would take in what nobody had the time to.
             self._record["members_after"] = await self._warehouse.run(queries.count_members)
+            run = RunFigures.of(self.run_id, spider.name, stats)
+            self._record["figures"] = await self._warehouse.run(figures.for_record, run)
         except (WarehouseUnavailableError, psycopg.Error) as exc:
-            logger.warning("the members could not be counted: %s", exc)
+            logger.warning("members and figures could not be counted: %s", exc)
         await self._write(f"runs/{self.run_id}.json", self._record)
         try:
             await self._warehouse.run(

@@ -26,6 +26,7 @@ from lastfm_crawl.httpcache.storage import Entry, Storage, StoreError, md5
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from google.auth.credentials import Credentials
     from requests import Response
@@ -38,6 +39,9 @@ PERMISSIONS = ("storage.objects.create", "storage.objects.delete", "storage.obje
 ARCHIVE_AFTER = 90
 #: What answers and their older versions begin with; the rest of the store is written over and over.
 ARCHIVED = ("requests/", "archive/")
+
+# Bytes of a large file that are sent at once, and again when that fails.
+_CHUNK = 8 << 20
 
 _LOCATION = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])((?:/[^/]+)*)/?")
 #: Of one answer by several writers at once. Each attempt that fails means that another one's succeeded.
@@ -123,6 +127,14 @@ class BucketStorage(Storage):
         name = self._object_name(key)
         with self._errors("write", key):
             self._upload(name, blob)
+
+    def write_file(self, key: str, file: Path) -> None:
+        """Keep what is in *file* in the place of what was there; the object appears when all of it has arrived."""
+        name = self._object_name(key)
+        with self._errors("write", key):
+            blob = self._blob(name)
+            blob.chunk_size = _CHUNK
+            blob.upload_from_filename(str(file), content_type=_content_type(name), checksum="crc32c", **self._patience)
 
     def delete(self, key: str) -> None:
         """Remove *key*, if it is there."""

@@ -73,6 +73,18 @@ class FolderStorage(Storage):
         except OSError as exc:
             raise self._error("write", key, exc) from exc
 
+    def write_file(self, key: str, file: Path) -> None:
+        """Keep what is in *file* in the place of what was there."""
+        path = self._path(key)
+        try:
+            with self._written(path, b"") as (copy, temporary):
+                with open(file, "rb") as source, open(copy, "wb", closefd=False) as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+                os.fsync(copy)
+                os.replace(temporary, path)
+        except OSError as exc:
+            raise self._error("write", key, exc) from exc
+
     def delete(self, key: str) -> None:
         """Remove *key*, if it is there."""
         try:

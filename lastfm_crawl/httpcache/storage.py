@@ -42,6 +42,10 @@ class Storage(Protocol):
     def write(self, key: str, blob: bytes) -> None:
         """Keep *blob* at *key* in the place of what was there: for ``state/`` and ``exports/``, which are derived."""
 
+    def write_file(self, key: str, file: Path) -> None:
+        """Keep what is in *file* as :meth:`write` does; where the storage can, without holding it in memory."""
+        self.write(key, file.read_bytes())
+
     def delete(self, key: str) -> None:
         """Remove *key*, if it is there."""
 

@@ -130,12 +130,12 @@ def parse_album(text: str) -> AlbumTitle:
     kinds = _kinds(folded)
     if not _MARKED.search(text):
         return AlbumTitle(folded, full, full, "", native, numbers(full), kinds)
-    kinds |= (parse_title(text).flags & DISTINCT) - _NO_KIND
-    if "live" in kinds:
-        kinds -= {"acoustic"}
     rest, type_, soundtrack, year = _without_tails(text)
     if not any(map(str.isalnum, rest)):
         full = folded  # of "÷ (Deluxe)" the form would be that of "= (Deluxe)"
+    kinds |= _kinds(fold(rest)) | ((parse_title(text).flags & DISTINCT) - _NO_KIND)
+    if "live" in kinds:
+        kinds -= {"acoustic"}
     found = _SUBTITLE.search(rest, 1)
     head = _form(plain(rest[: found.start()])) if found else ""
     head = head if len(head) >= _SHORTEST_HEAD else ""

@@ -34,6 +34,8 @@ FUZZY = 0.95
 ACCEPT, MARGIN, REJECT = 0.86, 0.1, 0.6
 #: What each thing that speaks against a candidate leaves of its score; a live album is not the studio's.
 DOUBT, LIVE_IS_ANOTHER = 0.8, 0.6
+#: What is left of a live album whose title, equal to the letter, does not say so: accepted if there is no other.
+LIVE_BY_TYPE = 0.9
 #: So much below the chosen one is another type of release of the same name, if it came out in another year.
 _OTHER_TYPE = 0.05
 #: So alike is an artist to a credit that names others, too, and to Various Artists.
@@ -59,6 +61,8 @@ _TYPES = ("Album", "EP", "Single", "", "Broadcast", "Other")
 _KIND_OF_TYPE = {
     "Live": "live", "Remix": "remix", "DJ-mix": "remix", "Demo": "demo", "Compilation": "compilation",
 }  # fmt: skip
+# Kinds that are other recordings; a compilation has the same ones.
+_RECORDINGS = frozenset({"live", "remix", "demo"})
 
 
 class AlbumCandidate(NamedTuple):
@@ -73,6 +77,7 @@ class AlbumCandidate(NamedTuple):
 
 
 class _Artist(NamedTuple):
+    name: str
     folded: str
     native: str
     form: str
@@ -98,7 +103,8 @@ class _Scored(NamedTuple):
 
 def album_key(artist: str, title: str) -> str:
     """The key of *title* by *artist*: of the first artist, and of the title without editions and type."""
-    return f"{_artist(artist, _VARIOUS_ASKED).form}\t{_title(artist, title).base}"
+    of = _artist(artist, _VARIOUS_ASKED)
+    return f"{of.form}\t{_title(of, title).base}"
 
 
 def match_album(artist: str, title: str, candidates: Sequence[AlbumCandidate]) -> Match:
@@ -111,7 +117,8 @@ def match_album(artist: str, title: str, candidates: Sequence[AlbumCandidate]) -
         return NOTHING._replace(evidence="an album is looked for by artist and title")
     if not candidates:
         return NOTHING
-    wanted = _Album(_artist(artist, _VARIOUS_ASKED), _title(artist, artist if fold(title) in _SELF_TITLED else title))
+    asked = _artist(artist, _VARIOUS_ASKED)
+    wanted = _Album(asked, _title(asked, title))
     best, *others = sorted((_score(wanted, candidate) for candidate in candidates), key=_rank)
     runner_up, evidence = _rival(best, [other for other in others if other.candidate.id != best.candidate.id])
     if best.score < REJECT:
@@ -150,7 +157,8 @@ def _rival(best: _Scored, others: list[_Scored]) -> tuple[float, str]:
 
 
 def _score(wanted: _Album, candidate: AlbumCandidate) -> _Scored:
-    found = _Album(_artist(candidate.artist), _title(candidate.artist, candidate.title))
+    credited = _artist(candidate.artist)
+    found = _Album(credited, _title(credited, candidate.title))
     artist = _equal_artists(wanted.artist, found.artist)
     title = _equal_titles(wanted.title, found.title)
     tier: Tier = "fuzzy"
@@ -174,10 +182,10 @@ def _score(wanted: _Album, candidate: AlbumCandidate) -> _Scored:
 
 def _equal_artists(wanted: _Artist, found: _Artist) -> float:
     """How sure equal artists are; 0 if they are not equal."""
-    if wanted.various != found.various:
-        return 0.0
     if wanted.folded == found.folded:
         return 1.0
+    if wanted.various != found.various:
+        return 0.0
     if wanted.form == found.form and _scripts_agree(wanted.native, found.native):
         return STRONG
     return STRONG if wanted.names and wanted.names == found.names else 0.0
@@ -239,8 +247,10 @@ def _doubts(
 ) -> Iterator[tuple[float, str]]:
     """What speaks against a candidate, and what that leaves of its score."""
     kinds = found.title.kinds | _kinds_of_type(candidate)
-    # Titles that are equal to the letter say the same; what only the type says is a matter of choice among them.
-    if title < STRONG:
+    if title >= STRONG:  # they say the same
+        if unsaid := (kinds - wanted.title.kinds) & _RECORDINGS:
+            yield LIVE_BY_TYPE, f"it is {', '.join(sorted(unsaid))} by its type"
+    else:
         if "live" in wanted.title.kinds - kinds:
             yield LIVE_IS_ANOTHER, "it is not live"
         elif differing := (wanted.title.kinds ^ kinds) - {"compilation"}:
@@ -291,14 +301,21 @@ def _artist(name: str, various: frozenset[str] = frozenset({_VARIOUS})) -> _Arti
     main = main_artist(name)
     form = key(main)
     if form in various:
-        return _Artist(fold(name), form, _VARIOUS, frozenset(), various=True)
-    return _Artist(fold(name), plain(main), form, frozenset(credited_names(main)), various=False)
+        return _Artist(main, fold(name), form, _VARIOUS, frozenset(), various=True)
+    return _Artist(main, fold(name), plain(main), form, frozenset(credited_names(main)), various=False)
 
 
-def _title(artist: str, title: str) -> AlbumTitle:
-    """A title taken apart, without the artist before it (``Blur: The Best Of``)."""
-    found = _PREFIX.match(title, len(artist)) if title[: len(artist)].casefold() == artist.casefold() else None
-    return parse_album(title[found.end() :] if found else title)
+def _title(artist: _Artist, title: str) -> AlbumTitle:
+    """A title taken apart, without the artist before it (``Blur: The Best Of``), if there is more behind it than an
+    edition (``Blur - EP``); the artist's name for a title that says just that (``S/T``)."""
+    if artist.name and fold(title) in _SELF_TITLED:
+        return parse_album(artist.name)
+    found = parse_album(title)
+    if artist.name and title[: len(artist.name)].casefold() == artist.name.casefold():
+        prefix = _PREFIX.match(title, len(artist.name))
+        if prefix and plain(artist.name) != found.native:
+            return parse_album(title[prefix.end() :])._replace(folded=found.folded, full=found.full)
+    return found
 
 
 def _scripts_agree(a: str, b: str) -> bool:

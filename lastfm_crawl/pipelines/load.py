@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scrapy.exceptions import CloseSpider
 
 from lastfm_crawl.items import Admissions, Answered, FriendsPage, ProfilePage
+from lastfm_crawl.pipelines.closing import expect
 from lastfm_crawl.stop import stop_run
 from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
 from lastfm_crawl.warehouse.postgres import PostgresSink
@@ -57,6 +59,7 @@ class LoadPipeline:
         self._full = asyncio.Event()  # a batch is worth loading before its second is over
         self._room = asyncio.Event()  # the batch that was full has been taken
         self._broken = False
+        self._closed = expect(crawler, "load")
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> LoadPipeline:
@@ -92,8 +95,11 @@ class LoadPipeline:
     async def close_spider(self) -> None:
         """Load what is left. Never raises: that would keep other pipelines from closing."""
         self._full.set()
-        if self._loader is not None:
-            await self._loader
+        try:
+            if self._loader is not None:
+                await self._loader
+        finally:
+            self._closed.set()
 
     async def _load_all(self) -> None:
         """Load batch after batch until nothing is left."""
@@ -120,6 +126,7 @@ class LoadPipeline:
         self._loader = None
 
     async def _load(self, batch: list[Answered | Admissions], lane: _Lane) -> None:
+        begun = time.monotonic()
         try:
             await lane.warehouse.run(lane.sink.load, batch)
         except WarehouseUnavailableError as exc:
@@ -137,6 +144,10 @@ class LoadPipeline:
                 why = (str(exc).splitlines() or [type(exc).__name__])[0]
                 logger.error("%r was refused by the warehouse: %s", batch[0], why)  # noqa: TRY400
         else:
+            milliseconds = round((time.monotonic() - begun) * 1000)
+            self._crawler.stats.inc_value("lastfm_crawl/batches")
+            self._crawler.stats.inc_value("lastfm_crawl/batch_ms", milliseconds)
+            self._crawler.stats.max_value("lastfm_crawl/batch_ms_max", milliseconds)
             for what, count in lane.sink.committed()._asdict().items():
                 if count:
                     self._crawler.stats.inc_value(f"lastfm_crawl/scrobbles_{what}", count)

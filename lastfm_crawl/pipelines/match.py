@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from lastfm_crawl.items import LovedTracksPage, RecentTracksPage, TopArtistsPage, TopTracksPage
+from lastfm_crawl.pipelines.closing import closed, expect
 from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
 from lastfm_crawl.warehouse.matches import catalogue_version, new_artists
 
@@ -39,6 +40,7 @@ class MatchPipeline:
         self._matching: asyncio.Task[None] | None = None
         self._first = self._after = 0
         self._end = asyncio.Event()
+        self._closed = expect(crawler, "match")
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> MatchPipeline:
@@ -52,10 +54,14 @@ class MatchPipeline:
         return item
 
     async def close_spider(self) -> None:
-        """Match what is left. The loader has closed before: pipelines close in the reverse of their order."""
-        self._end.set()
-        if self._matching is not None:
-            await self._matching
+        """Match what is left, after the last page is loaded."""
+        try:
+            await closed(self._crawler, "load")
+            self._end.set()
+            if self._matching is not None:
+                await self._matching
+        finally:
+            self._closed.set()
 
     async def _match(self) -> None:
         """Match what is new until the crawl ends; that it cannot be done is no loss, for it can be done later."""

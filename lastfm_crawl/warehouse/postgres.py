@@ -15,15 +15,18 @@ from lastfm_crawl.items import (
     Answered,
     FriendsPage,
     Lookup,
+    LovedTracksPage,
     Member,
     Page,
     Profile,
     ProfilePage,
+    RecentTracksPage,
     TopArtistsPage,
+    TopTracksPage,
     UserMark,
     user_key,
 )
-from lastfm_crawl.warehouse import aoty, binary, release_groups, spotify, track_tags
+from lastfm_crawl.warehouse import aoty, backlog, binary, release_groups, spotify, track_tags
 from lastfm_crawl.warehouse.histories import Changes, load_histories
 from lastfm_crawl.warehouse.lookups import load_lookups
 from lastfm_crawl.warehouse.names import STAGING as _STAGING_NAMES
@@ -62,6 +65,14 @@ SET name = s.name, realname = s.realname, country = s.country, url = s.url, play
     registered_at = s.registered_at, profile_at = s.profile_at
 FROM stage_users s
 WHERE u.key = s.key AND s.profile_at IS NOT NULL
+  AND (u.profile_at IS NULL
+       OR (s.profile_at, coalesce(s.playcount, 0)) > (u.profile_at, coalesce(u.playcount, 0)))
+"""
+# The same, for when somebody wants to know whose rows they are, and those who are about to have another name.
+_UPDATED_PROFILES = f"{_UPDATE_PROFILES} RETURNING u.id"
+_RENAMED = """
+SELECT u.id FROM stage_users s JOIN users u USING (key)
+WHERE s.profile_at IS NOT NULL AND s.name <> u.name
   AND (u.profile_at IS NULL
        OR (s.profile_at, coalesce(s.playcount, 0)) > (u.profile_at, coalesce(u.playcount, 0)))
 """
@@ -150,6 +161,14 @@ WHERE u.id = way.user_id
   AND (u.crawl_depth IS NULL
        OR (way.depth, way.seed_no) < (u.crawl_depth, (SELECT seed_no FROM users WHERE id = u.crawl_seed)))
 """
+# Which rows of the user a page changes.
+_CHANGES: Mapping[type[Page], tuple[str, ...]] = {
+    FriendsPage: ("friends",),
+    TopArtistsPage: ("artists",),
+    RecentTracksPage: ("scrobbles", "tracks"),
+    TopTracksPage: ("tracks",),
+    LovedTracksPage: ("tracks",),
+}
 
 
 class PostgresSink:
@@ -166,6 +185,7 @@ class PostgresSink:
         self._catalogue.begin()
         with connection.cursor() as cursor:
             cursor.execute(_STAGING + _STAGING_NAMES)
+            self._marks = backlog.Marks(cursor)
             lookups = [item for item in items if isinstance(item, Lookup)]
             load_lookups(cursor, lookups)
             spotify.load_answers(cursor, [row for row in lookups if row.method.startswith("spotify.")])
@@ -183,6 +203,8 @@ class PostgresSink:
             if pages:
                 cursor.execute(_SAVE_STATUS)
             self._load_members(cursor, [member for admission in admissions for member in admission.members])
+            self._mark(pages, loaded)
+            self._marks.save(cursor)
 
     def committed(self) -> Changes:
         """The transaction of the last :meth:`load` is committed; what it found that users had changed."""
@@ -228,9 +250,23 @@ class PostgresSink:
         rows += [(key, names[key], None, None, None, None, None, None) for key in unnamed]
         _copy(cursor, "stage_users", rows)
         cursor.execute(_ADD_USERS)
-        cursor.execute(_UPDATE_PROFILES)
+        if self._marks.wanted:
+            renamed = [user for (user,) in cursor.execute(_RENAMED)]
+            self._marks.add("users", (user for (user,) in cursor.execute(_UPDATED_PROFILES)))
+            backlog.mark_renamed(cursor, self._marks, renamed)
+        else:
+            cursor.execute(_UPDATE_PROFILES)
         cursor.execute("SELECT u.key, u.id FROM stage_users s JOIN users u USING (key)")
         self._users.add(cursor.fetchall())
+
+    def _mark(self, pages: Iterable[Page], loaded: Mapping[int, Page]) -> None:
+        """Mark the users whose rows change by what was *loaded* of *pages*."""
+        if not self._marks.wanted:
+            return
+        self._marks.add("users", {self._users[user_key(page.user)] for page in pages})
+        for page in loaded.values():
+            for kind in _CHANGES.get(type(page), ()):
+                self._marks.add(kind, [self._users[user_key(page.user)]])
 
     def _load_fetches(self, cursor: psycopg.Cursor, pages: list[Page]) -> dict[int, Page]:
         """Record the answers; the pages by the id of their record, without those older than what is there."""
@@ -288,6 +324,7 @@ class PostgresSink:
             cursor.execute(_LOCK_SEEDS)
         for seed in seeds:
             cursor.execute(_NUMBER_SEED, [seed])
+        self._marks.add("users", (user for user, *_ in rows))
         _copy(cursor, "stage_members", rows)
         cursor.execute(_SAVE_MEMBERS)
         cursor.execute(_SAVE_WAYS)

@@ -314,3 +314,21 @@ async def test_a_warehouse_that_went_away_costs_no_file(run, monkeypatch, caplog
     content = run.read(f"runs/{run.record.run_id}.json")
     assert (content["finish_reason"], content["exit_code"]) == ("warehouse_unavailable", 3)
     assert run.rows()[0][5] is None
+
+
+async def test_the_record_ends_with_figures(progress):
+    stats = progress.crawler.stats
+    stats.set_value("httpcache/miss", 10)
+    stats.set_value("lastfm_crawl/batches", 2)
+    stats.set_value("lastfm_crawl/batch_ms", 300)
+    stats.set_value("lastfm_crawl/batch_ms_max", 200)
+    await progress.end()
+    figures = progress.read(f"runs/{progress.record.run_id}.json")["figures"]
+    cache = figures["cache_hits"]
+    assert (cache["part"], cache["whole"], cache["target"], cache["below_target"]) == (40, 50, 0.7, False)
+    assert (figures["batches"], figures["seconds_per_batch"], figures["longest_batch"]) == (2, 0.15, 0.2)
+    coverage = {(figure["service"], figure["name"]): figure["part"] for figure in figures["coverage"]}
+    assert coverage["Last.fm", "members whom it knows"] == 3
+    assert coverage["Last.fm", "friends lists"] == 2
+    assert coverage["Last.fm", "top artists"] == 1
+    assert {figure["target"] for figure in figures["match_rates"]} == {0.8}

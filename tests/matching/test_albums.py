@@ -46,6 +46,7 @@ CASES = [
     ("Jay-Z feat. Rihanna", "The Blueprint 3", ["The Blueprint 3 | 2009 Album | JAY-Z"], "a strong accept"),
     ("Lou Reed & Metallica", "Lulu", ["Lulu | 2011 Album | Metallica, Lou Reed"], "a strong accept"),
     ("Rainer Maria", "S/T", ["Past Worn Searching | 1997 Album", "Rainer Maria | 2017 Album"], "b exact accept"),
+    ("Rainer Maria", "S/T", ["Self-Titled | 2017 Album"], "a exact accept"),
     # Editions.
     ("Vampire Weekend", "Contra (Bonus Track Version)", ["Contra | 2010 Album"], "a strong accept"),
     ("Radiohead", "OK Computer [2011 Remaster]", ["OK Computer | 1997 Album"], "a strong accept"),
@@ -72,6 +73,9 @@ CASES = [
     ("Alter Bridge", "Fortress (Live)", ["Fortress | 2013 Album"], "reject"),
     ("Alter Bridge", "Fortress (Live)", ["Fortress | 2013 Album", "Fortress | 2015 Album Live"], "b strong accept"),
     ("Alter Bridge", "Fortress", ["Fortress | 2015 Album Live", "Fortress | 2013 Album"], "b exact accept"),
+    ("Alter Bridge", "Fortress", ["Fortress | 2015 Album Live", "Fortress (Deluxe Edition) | 2013 Album"],
+     "b strong accept"),
+    ("Alter Bridge", "Fortress", ["Fortress | 2015 Album Live", "Fortres | 2013 Album"], "a exact review"),
     ("Alter Bridge", "Fortress (Deluxe Edition)", ["Fortress | 2015 Album Live"], "a review"),
     ("Alter Bridge", "Fortress", ["Fortress: Live in Rome | 2015 Album Live"], "a review"),
     ("Talking Heads", "Stop Making Sense", ["Stop Making Sense | 1984 Album Live"], "a exact accept"),
@@ -96,9 +100,13 @@ CASES = [
     ("Diana Ross", "Greatest Hits", ["Greatest Hits | 1967 Album Compilation | Diana Ross & The Supremes"], "review"),
     ("Blur", "The Best Of",
      ["The Best Of | 2000 Album Compilation | Placebo", "Blur: The Best Of | 2000 Album Compilation"],
-     "b exact accept"),
-    ("Santana", "Santana - Abraxas", ["Santana | 1969 Album", "Abraxas | 1970 Album"], "b exact accept"),
+     "b strong accept"),
+    ("Santana", "Santana - Abraxas", ["Santana | 1969 Album", "Abraxas | 1970 Album"], "b strong accept"),
     ("Santana", "Santana - Abraxas", ["Santana | 1969 Album"], "reject"),
+    ("Led Zeppelin", "Led Zeppelin - Remastered", ["Led Zeppelin | 1969 Album"], "a strong accept"),
+    ("The Unicorns", "The Unicorns 2014", ["The Unicorns: 2014 | 2014 EP"], "a strong accept"),
+    ("Daya", "Daya - EP", ["Daya | 2016 Album", "Daya | 2015 EP"], "b strong accept"),
+    ("Donny Hathaway", "Live (Deluxe Edition)", ["Live | 1972 Album Live"], "a strong accept"),
     # Types.
     ("Andrew Belle", "Black Bear", ["Black Bear (Hushed) | 2014 EP"], "a review"),
     ("Bungalow", "Loving It - Single", ["Loving It | 2016 Album", "Loving It | 2015 Single"], "b strong accept"),
@@ -229,7 +237,8 @@ def test_keys_keep_apart():
 
 PIECES = [
     "Hues", "hues", "(Live)", "Live at", "[2011 Remaster]", "- EP", " - Single", "(1994)", "II", "Vol. 2", ":", "(",
-    ")", "Original Motion Picture Soundtrack", "Greatest Hits", "feat. B", "÷", "夜", "Ночь", "\u200b", " ", "é", "CD1",
+    ")", "Original Motion Picture Soundtrack", "Greatest Hits", "S/T", "feat. B", "÷", "夜", "Ночь", "\u200b", " ", "é",
+    "CD1",
 ]  # fmt: skip
 names = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(PIECES), max_size=6).map(" ".join))
 candidates = st.builds(
@@ -273,12 +282,12 @@ def test_nothing_to_look_for():
     assert match_album("", "", [group]).band == match_album("A", "B", []).band == "reject"
 
 
-def test_a_thousand_a_second():
+def test_two_hundred_take_no_second():
     rng = random.Random(1)
     words = ["Hues", "Moon", "Rising", "(Deluxe Edition)", "Live at Home", "- EP", "Vol. 2", "Blue", "River"]
     titles = [f"{' '.join(rng.sample(words, 3))} {n}" for n in range(2000)]
     groups = [AlbumCandidate(str(n), title, "Ann Lee", 2000, "Album") for n, title in enumerate(titles)]
-    began = time.perf_counter()
+    began = time.process_time()
     for n in range(0, 2000, 10):
         match_album("Ann Lee", titles[n], groups[n : n + 10])
-    assert 200 / (time.perf_counter() - began) > 200  # five times as slow as it is
+    assert time.process_time() - began < 1  # five times as slow as it may be

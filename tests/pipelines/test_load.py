@@ -400,3 +400,11 @@ async def test_a_warehouse_that_became_read_only_stops_the_run(pipeline, databas
     await pipeline.close_spider()
     await asyncio.sleep(0)
     assert pipeline._crawler.engine.reasons == ["warehouse_unavailable"]
+
+
+async def test_batches_are_timed(pipeline):
+    await pipeline.process_item(page("a"))
+    await pipeline.process_item(page("b"))
+    await pipeline.close_spider()
+    assert stat(pipeline, "batches") == 1
+    assert 0 <= stat(pipeline, "batch_ms") == stat(pipeline, "batch_ms_max")
