@@ -123,6 +123,7 @@ def test_a_new_markup_is_an_alarm(project, sandbox):
     assert "the markup has changed" in result.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_faults_cost_nothing(project, sandbox):
     sandbox.faults.rate = 0.2
     succeed(crawl(project))

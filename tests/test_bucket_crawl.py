@@ -113,6 +113,7 @@ def test_a_bucket_that_fails_for_good_in_the_middle(bucket, project, sandbox, wh
     assert not list((project.data / "spool").rglob("*.json.gz"))
 
 
+@pytest.mark.slow
 def test_writes_to_a_far_bucket_do_not_delay_the_next_request(bucket, project, sandbox):
     succeed(project.crawl("friends", seeds="RJ"))
     bucket.latency = 0.3

@@ -333,7 +333,7 @@ class TestInterruption:
         assert set(answered.values()) == {1}
         assert_equals_world(project, world, "RJ")
 
-    @pytest.mark.parametrize("seed", [1, 2])
+    @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
     def test_kill_9_at_random_moments_loses_nothing(self, project, seed):
         world, rng = demo_world(200), random.Random(seed)
         faults = Faults(rate=0.05, seed=seed, latency=0.02, kinds=["error_8_500"])

@@ -155,6 +155,7 @@ def test_a_limit_takes_the_most_played(project, sandbox):
     assert set(asked(sandbox)) == {mbid_of(n) for n in (0, 1, 3, 4, 6)}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "scrobbles").is_dir(), reason="the recorded histories are not there")
 def test_the_albums_of_29_000_plays_are_asked_once_each_also_after_an_outage(project):
     world = scrobbles_world(SHARED / "scrobbles")

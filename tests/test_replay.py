@@ -97,6 +97,7 @@ class TestEquality:
             succeed(project.crawl("top_artists"))
         assert_rebuilt(project)
 
+    @pytest.mark.slow
     def test_answers_that_were_asked_for_again(self, project):
         friends = {"a": ["b", "c"], "b": ["a", "d"], "c": ["e"], "d": ["f"], "e": [], "f": ["a"]}
         plays = {name: [("Queen", 5), ("ABBA", 3)] for name in friends}
