@@ -24,7 +24,7 @@ KEY = "canary0key0canary0key0canary0key"
 _databases = itertools.count(1)
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:  # noqa: ARG001  (its signature)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Three on two cores: most tests wait for processes of their own a third of the time."""
     return min(8, (os.cpu_count() or 2) * 3 // 2)
 
