@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from lastfm_crawl.warehouse.embedded import EmbeddedPostgres
+from lastfm_crawl.warehouse.migrate import migrate
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
@@ -68,15 +70,39 @@ def postgres(tmp_path_factory):
     server.remove()
 
 
-@pytest.fixture
-def database_url(postgres):
-    """The connection string of an empty database of this test's own."""
+@pytest.fixture(scope="session")
+def _template(postgres):
+    """The name of a database with all tables and no rows: a copy of it is there ten times as soon as the tables."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE template_of_tests")
+    migrate(make_conninfo(postgres, dbname="template_of_tests"))
+    return "template_of_tests"
+
+
+@contextmanager
+def _database(postgres, template):
     name = f"test_{next(_databases)}"
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
     yield make_conninfo(postgres, dbname=name)
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database_url(postgres, _template):
+    """The connection string of a database of this test's own: a warehouse without rows."""
+    with _database(postgres, _template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres):
+    """The same of one without tables, for what makes them."""
+    with _database(postgres, "template1") as url:
+        yield url
 
 
 @pytest.fixture

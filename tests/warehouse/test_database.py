@@ -31,6 +31,12 @@ PASSWORD = "s3cretcanary"
 DELAYS = (0.02, 0.04, 0.06)
 
 
+@pytest.fixture
+def database_url(empty_database_url):
+    """Here tables are made."""
+    return empty_database_url
+
+
 @pytest.fixture(autouse=True)
 def _short_delays(monkeypatch):
     monkeypatch.setattr(database_module, "RECONNECT_DELAYS", DELAYS)

@@ -27,6 +27,12 @@ COLUMNS = {
 
 
 @pytest.fixture
+def database_url(empty_database_url):
+    """Here tables are made."""
+    return empty_database_url
+
+
+@pytest.fixture
 def connection(database_url):
     migrate(database_url)
     with psycopg.connect(database_url, autocommit=True) as connection:
