@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import itertools
 import os
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,10 @@ from lastfm_crawl.warehouse.migrate import migrate
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
 KEY = "canary0key0canary0key0canary0key"
+
+# Most tests run commands in processes of their own: compiled once, also where no bytecode is to be written.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    os.environ["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir(), f"lastfm_crawl-{getpass.getuser()}"))
 
 _databases = itertools.count(1)
 
