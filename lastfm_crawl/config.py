@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from scrapy.settings import SETTINGS_PRIORITIES
 
-from lastfm_crawl import __version__
+import lastfm_crawl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +51,7 @@ def database_folder(settings: BaseSettings) -> Path:
 def user_agent(settings: BaseSettings) -> str:
     """An honest User-Agent, with the contact when there is one."""
     contact = settings["CONTACT"]
-    return f"lastfm_crawl/{__version__}" + (f" (+{contact})" if contact else "")
+    return f"lastfm_crawl/{lastfm_crawl.__version__}" + (f" (+{contact})" if contact else "")
 
 
 def check(settings: BaseSettings) -> None:

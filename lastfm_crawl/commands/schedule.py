@@ -77,6 +77,8 @@ class Command(ScrapyCommand):
             self._end(Exit.WRONG_USE, str(exc))
         except ScrapydError as exc:
             self._end(exc.code, str(exc))
+        except KeyboardInterrupt:
+            self._end(Exit.RESUMABLE, "interrupted")
 
     def _end(self, code: Exit, line: str) -> None:
         self.exitcode = int(code)
@@ -168,7 +170,7 @@ def _refuse_secrets(given: Mapping[str, str]) -> None:
     """Raise ValueError for what Scrapyd would show to everybody: on its pages, in its log, in the process list."""
     config.refuse_secrets(given)
     for name, value in given.items():
-        if "://" in value and urlsplit(value).password:
+        if ("://" in value and urlsplit(value).password) or "password=" in value:
             raise ValueError(f"{name} holds a password: it must come from the environment of Scrapyd")
 
 

@@ -15,13 +15,12 @@ from lastfm_crawl.stop import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
 #: The name under which scrapyd-deploy puts us there (scrapy.cfg).
 PROJECT = "lastfm_crawl"
 #: Seconds. The first job after a start waits for Scrapyd to ask the egg which spiders it has.
 TIMEOUT = 60
-#: Bytes at the end of a log in which a running job's being told to stop is looked for: little follows it.
-_TAIL = 1 << 17
 
 
 class ScrapydError(Exception):
@@ -72,11 +71,12 @@ class Scrapyd:
         fields += [("setting", f"{name}={value}") for name, value in settings.items()]
         if job is not None:
             fields.append(("jobid", job))
-        return str(self._ask("schedule.json", fields)["jobid"])
+        return str(self._ask("schedule.json", fields, {"jobid"})["jobid"])
 
     def jobs(self) -> list[Job]:
         """What waits, what runs, and what has ended as far as Scrapyd remembers."""
-        found = self._ask(f"listjobs.json?{urlencode({'project': PROJECT})}")
+        states = ("pending", "running", "finished")
+        found = self._ask(f"listjobs.json?{urlencode({'project': PROJECT})}", expected={*states})
         return [
             Job(
                 state,
@@ -86,7 +86,7 @@ class Scrapyd:
                 (job.get("end_time") or "")[:19],
                 job.get("log_url"),
             )
-            for state in ("pending", "running", "finished")
+            for state in states
             for job in found[state]
         ]
 
@@ -100,37 +100,42 @@ class Scrapyd:
         A log goes on where the last job of that id left it, so only lines since this one's start count.
         """
         try:
-            lines = list(self.log(job, last=_TAIL))
-        except ScrapydError:
+            return any(
+                "[scrapy.crawler] INFO: Received SIG" in line and line[:19] >= job.started for line in self.log(job)
+            )
+        except ScrapydError:  # there is no log yet
             return False
-        return any("[scrapy.crawler] INFO: Received SIG" in line and line[:19] >= job.started for line in lines)
 
-    def log(self, job: Job, last: int | None = None) -> Iterator[str]:
-        """The lines of the job's log; with *last*, of so many bytes at its end."""
+    def log(self, job: Job) -> Iterator[str]:
+        """The lines of the job's log."""
         if not job.log:
             raise ScrapydError(Exit.WRONG_USE, f"job {job.id} has no log yet")
-        with self._request(job.log, headers={"Range": f"bytes=-{last}"} if last else {}) as response:
+        with self._request(job.log) as response:
             try:
                 for line in response:
                     yield line.decode("utf-8", "replace").rstrip("\r\n")
             except (OSError, HTTPException) as exc:
                 raise self._away(exc) from exc
 
-    def _ask(self, path: str, fields: list[tuple[str, str]] | None = None) -> dict[str, Any]:
-        """A GET, or with *fields* a POST."""
+    def _ask(
+        self, path: str, fields: list[tuple[str, str]] | None = None, expected: AbstractSet[str] = frozenset()
+    ) -> dict[str, Any]:
+        """The answer to a GET, or with *fields* a POST, if it holds what is *expected*."""
         with self._request(path, urlencode(fields).encode() if fields else None) as response:
             try:
                 answer = json.load(response)
             except ValueError:
-                raise ScrapydError(Exit.CRITICAL, f"{self._url} does not answer as Scrapyd does") from None
+                answer = None
             except (OSError, HTTPException) as exc:
                 raise self._away(exc) from exc
-        if not isinstance(answer, dict) or answer.get("status") != "ok":
-            raise _refusal(str(answer.get("message", "")) if isinstance(answer, dict) else "")
+        if isinstance(answer, dict) and answer.get("status") == "error":
+            raise _refusal(str(answer.get("message", "")))
+        if not isinstance(answer, dict) or not answer.keys() >= expected:
+            raise ScrapydError(Exit.CRITICAL, f"{self._url} (SCRAPYD_URL) does not answer as Scrapyd does")
         return answer
 
-    def _request(self, path: str, data: bytes | None = None, headers: Mapping[str, str] | None = None) -> Any:
-        request = Request(urljoin(self._url, path), data, {**self._headers, **(headers or {})})  # noqa: S310  (config.check)
+    def _request(self, path: str, data: bytes | None = None) -> Any:
+        request = Request(urljoin(self._url, path), data, self._headers)  # noqa: S310  (config.check)
         try:
             return self._open(request, timeout=TIMEOUT)
         except HTTPError as exc:
