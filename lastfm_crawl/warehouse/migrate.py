@@ -51,10 +51,13 @@ def migrate(conninfo: str) -> None:
 
 @contextmanager
 def _on_disk() -> Iterator[str]:
-    """A folder with the migrations, each under its own name, which is its id: in an egg of Scrapyd's they are no files.
+    """A folder with the migrations. In an egg of Scrapyd's they are no files, so there copies are made.
 
-    Neither yoyo's ``package:`` nor ``as_file`` will do: both put a random name before each.
+    They keep their names, which are their ids; yoyo's ``package:`` and ``as_file`` put something random before each.
     """
+    if isinstance(FOLDER, Path):
+        yield str(FOLDER)
+        return
     with TemporaryDirectory() as folder:
         for migration in FOLDER.iterdir():
             Path(folder, migration.name).write_bytes(migration.read_bytes())
