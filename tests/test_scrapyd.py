@@ -219,6 +219,7 @@ def test_deployed_scheduled_and_no_secret_seen(
         assert result.returncode == 0, result.stdout + result.stderr
         assert '"status": "ok"' in result.stdout, result.stdout
 
+        (scrapyd.folder / ".env").write_text("CONTACT=stray\n")  # whose it is nobody knows
         job = schedule(scrapyd, *fast("run", "friends", "-a", "seeds=RJ")).out.strip()
         process = scrapyd.job()
         words = process.cmdline()
@@ -232,6 +233,7 @@ def test_deployed_scheduled_and_no_secret_seen(
         assert project.query("SELECT arguments FROM runs") == [({"seeds": "RJ", "_job": job},)]
         log = schedule(scrapyd, "logs", job).out
         assert "Spider closed (finished)" in log
+        assert "'USER_AGENT': 'lastfm_crawl/0.1'," in log
         assert "has ended" in schedule(scrapyd, "cancel", job).err
 
         pages = [scrapyd.page(path) for path in ("", "jobs", "logs/", "listjobs.json?project=lastfm_crawl")]

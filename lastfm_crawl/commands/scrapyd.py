@@ -103,14 +103,17 @@ class Scrapyd:
             return any(
                 "[scrapy.crawler] INFO: Received SIG" in line and line[:19] >= job.started for line in self.log(job)
             )
-        except ScrapydError:  # there is no log yet
+        except ScrapydError as exc:
+            if exc.code is not Exit.WRONG_USE:  # then there is no log yet
+                raise
             return False
 
     def log(self, job: Job) -> Iterator[str]:
         """The lines of the job's log."""
         if not job.log:
             raise ScrapydError(Exit.WRONG_USE, f"job {job.id} has no log yet")
-        with self._request(job.log) as response:
+        # It is told from Scrapyd's own root, which may be a folder of a proxy's.
+        with self._request(job.log.lstrip("/")) as response:
             try:
                 for line in response:
                     yield line.decode("utf-8", "replace").rstrip("\r\n")
@@ -143,7 +146,8 @@ class Scrapyd:
             if exc.code == 401:
                 line = f"{self._url} wants a login: see to SCRAPYD_USERNAME and SCRAPYD_PASSWORD"
                 raise ScrapydError(Exit.CRITICAL, line) from None
-            raise ScrapydError(Exit.CRITICAL, f"{self._url} answers {exc.code} {exc.reason} for {path}") from None
+            code = Exit.WRONG_USE if exc.code == 404 else Exit.CRITICAL
+            raise ScrapydError(code, f"{self._url} (SCRAPYD_URL) answers {exc.code} {exc.reason} for {path}") from None
         except (OSError, HTTPException) as exc:
             raise self._away(exc) from exc
 

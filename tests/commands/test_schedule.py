@@ -174,7 +174,7 @@ def test_an_id_that_is_taken_is_refused(schedule, scrapyd, state):
         ((200, "<html>"), 3, "does not answer as Scrapyd does"),
         ((200, "[]"), 3, "does not answer as Scrapyd does"),
         ((401, "Unauthorized"), 3, "SCRAPYD_USERNAME and SCRAPYD_PASSWORD"),
-        ((404, "nothing"), 3, "answers 404"),
+        ((404, "nothing"), 2, "answers 404"),
         ((500, "oh"), 3, "answers 500"),
     ],
 )
@@ -223,10 +223,20 @@ def test_one_signal_and_no_more(schedule, scrapyd):
     assert len(scrapyd.posted("/cancel.json")) == 1
 
 
-def test_a_job_without_a_log_can_be_cancelled(schedule, scrapyd):
+def test_a_job_without_a_log_can_be_cancelled_and_one_whose_log_cannot_be_read_is_not(schedule, scrapyd):
     scrapyd.jobs(running=[RUNNING])
     assert schedule("cancel", "nightly").code == 0
     assert len(scrapyd.posted("/cancel.json")) == 1
+    scrapyd.answers[RUNNING["log_url"]] = (500, "oh")
+    refused(schedule("cancel", "nightly"), 3, "answers 500")
+    assert len(scrapyd.posted("/cancel.json")) == 1
+
+
+def test_behind_a_proxy_in_a_folder(schedule, scrapyd):
+    scrapyd.jobs(finished=[FINISHED])
+    scrapyd.answers = {f"/deep{path}": answer for path, answer in scrapyd.answers.items()}
+    scrapyd.answers[f"/deep{RUNNING['log_url']}"] = (200, "one\n")
+    assert schedule("logs", "nightly", SCRAPYD_URL=f"{scrapyd.url}deep").out == "one\n"
 
 
 def test_what_waits_is_taken_out_and_what_has_ended_is_left_alone(schedule, scrapyd):
