@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from urllib.request import HTTPBasicAuthHandler, HTTPPasswordMgrWithDefaultRealm, ProxyHandler, build_opener
 
@@ -98,7 +99,8 @@ class Scrapyd:
 
     def __exit__(self, *_):
         for child in psutil.Process(self.process.pid).children(recursive=True):
-            child.kill()
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
         self.process.terminate()
         self.process.wait(30)
 
@@ -121,11 +123,19 @@ class Scrapyd:
 
     def job(self) -> psutil.Process:
         """The process of the only job, once it is there."""
-        found = until(lambda: [p for p in psutil.Process(self.process.pid).children() if "crawl" in p.cmdline()])
+        found = until(lambda: [p for p in psutil.Process(self.process.pid).children() if "crawl" in words_of(p)])
         return found[0]
 
 
-def until(true, seconds=60):
+def words_of(process: psutil.Process) -> list[str]:
+    """What the process list shows; nothing for one that has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def until(true, seconds=120):
     end = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < end, "waited in vain"
@@ -222,10 +232,10 @@ def test_deployed_scheduled_and_no_secret_seen(
         (scrapyd.folder / ".env").write_text("CONTACT=stray\n")  # whose it is nobody knows
         job = schedule(scrapyd, *fast("run", "friends", "-a", "seeds=RJ")).out.strip()
         process = scrapyd.job()
-        words = process.cmdline()
+        words = words_of(process)
         assert f"JOBDIR={scrapyd.folder}/jobs/lastfm_crawl/friends/{job}" in words
         until(lambda: sandbox.log)  # now the store's process is there, too
-        words += [word for child in process.children(recursive=True) for word in child.cmdline()]
+        words += [word for child in process.children(recursive=True) for word in words_of(child)]
         scrapyd.wait(1)
         assert_equals_world(project, sandbox.world, "RJ")
         (row,) = rows(schedule(scrapyd, "list"))
