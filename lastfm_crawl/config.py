@@ -10,16 +10,32 @@ from urllib.parse import urlsplit
 
 from scrapy.settings import SETTINGS_PRIORITIES
 
+import lastfm_crawl
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scrapy.settings import BaseSettings
 
 #: Never in settings, arguments, URLs, logs or records: only in the environment.
 SECRETS = ("LASTFM_API_KEY", "SPOTIFY_CLIENT_SECRET", "AOTY_PROXY_URL")
+#: The same of commands alone. No crawl sends them, so no answer is searched for them: a name may well occur in one.
+LOGINS = ("SCRAPYD_USERNAME", "SCRAPYD_PASSWORD")
+#: Settings that are places on the web.
+URLS = ("LASTFM_API_URL", "SPOTIFY_API_URL", "SPOTIFY_TOKEN_URL", "MUSICBRAINZ_API_URL", "AOTY_URL", "SCRAPYD_URL")
 
 
 def secret(name: str) -> str | None:
     """The secret *name* from the environment (or ``.env``), or None; blanks around it are a copying mistake."""
     return os.environ.get(name, "").strip() or None
+
+
+def refuse_secrets(given: Iterable[str]) -> None:
+    """Raise ValueError, one line, when one of *given*, names of settings and arguments, is that of a secret."""
+    names = {name.upper() for name in given}
+    for name in (*SECRETS, *LOGINS):
+        if name in names or name.partition("_")[2] in names:
+            raise ValueError(f"{name} must come from the environment or .env: arguments show in the process list")
 
 
 def store_location(settings: BaseSettings) -> str:
@@ -35,12 +51,14 @@ def database_folder(settings: BaseSettings) -> Path:
 def user_agent(settings: BaseSettings) -> str:
     """An honest User-Agent, with the contact when there is one."""
     contact = settings["CONTACT"]
-    return f"lastfm_crawl/0.1 (+{contact})" if contact else "lastfm_crawl/0.1"
+    return f"lastfm_crawl/{lastfm_crawl.__version__}" + (f" (+{contact})" if contact else "")
 
 
 def check(settings: BaseSettings) -> None:
     """Raise ValueError, one line that names the setting, for what cannot work."""
-    for name in ("LASTFM_API_URL", "SPOTIFY_API_URL", "SPOTIFY_TOKEN_URL", "MUSICBRAINZ_API_URL", "AOTY_URL"):
+    if "@" in settings["SCRAPYD_URL"]:  # it is not quoted: it holds a password
+        raise ValueError("SCRAPYD_URL holds a login: put it into SCRAPYD_USERNAME and SCRAPYD_PASSWORD")
+    for name in URLS:
         parts = urlsplit(settings[name])
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{name}={settings[name]!r} is not an http(s) URL")

@@ -11,7 +11,9 @@ from pathlib import Path
 from dotenv import load_dotenv
 from scrapy.utils.conf import closest_scrapy_cfg
 
-load_dotenv(Path(closest_scrapy_cfg()).parent / ".env")
+# A job of Scrapyd's has no scrapy.cfg, and an .env that lies where Scrapyd was started is not meant for it.
+if _cfg := closest_scrapy_cfg():
+    load_dotenv(Path(_cfg).parent / ".env")
 
 BOT_NAME = "lastfm_crawl"
 SPIDER_MODULES = ["lastfm_crawl.spiders"]
@@ -53,6 +55,9 @@ LASTFM_STORAGE_CAP_MB = os.environ.get("LASTFM_STORAGE_CAP_MB", "100")
 EXPORT_EVERY = os.environ.get("EXPORT_EVERY", "0")
 # POSTed one JSON object when a run stops on a critical fault. Used by the alert extension.
 ALERT_WEBHOOK = os.environ.get("ALERT_WEBHOOK")
+# Where Scrapyd listens. Used by scrapy schedule; name and password, where it asks for them, are SCRAPYD_USERNAME and
+# SCRAPYD_PASSWORD in the environment.
+SCRAPYD_URL = os.environ.get("SCRAPYD_URL", "http://localhost:6800/")
 # Seconds: the first pause after a transient error, doubled at every further one up to the second figure; the real
 # pause is a random part of it ("full jitter"). Used by the error middleware.
 BACKOFF_FIRST = 1.0

@@ -11,12 +11,15 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 import pytest
 from gcs_server import GCSServer
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from scrapy.cmdline import execute
+from scrapy.utils.project import get_project_settings
 
 from lastfm_crawl.warehouse.embedded import EmbeddedPostgres
 from lastfm_crawl.warehouse.migrate import migrate
@@ -56,6 +59,9 @@ def _no_environment(monkeypatch):
         "DATABASE_URL",
         "MUSICBRAINZ_DATABASE_URL",
         "ALERT_WEBHOOK",
+        "SCRAPYD_URL",
+        "SCRAPYD_USERNAME",
+        "SCRAPYD_PASSWORD",
         "BIGQUERY_DATASET",
         "BIGQUERY_EMULATOR_HOST",
         "FIRESTORE_PROJECT",
@@ -118,6 +124,30 @@ def gcs(monkeypatch):
         server.add_bucket("answers")
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         yield server
+
+
+class Said(NamedTuple):
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """A command in this process, with settings over the project's; not for one that crawls."""
+
+    def run(*words: str, **settings: str) -> Said:
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setenv("SCRAPY_SETTINGS_MODULE", "lastfm_crawl.settings")
+        chosen = get_project_settings()
+        chosen.setdict(settings, "cmdline")
+        with pytest.raises(SystemExit) as ended:
+            execute(["scrapy", *words], chosen)
+        return Said(ended.value.code or 0, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import gc
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scrapy.commands import crawl
 from scrapy.exceptions import UsageError
@@ -20,8 +20,10 @@ from lastfm_crawl.warehouse.database import check_url
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from scrapy.crawler import Crawler
+    from scrapy.spiderloader import SpiderLoaderProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -64,17 +66,8 @@ class Command(crawl.Command):
         """Raise ValueError for what can be known to be wrong before anything is started."""
         assert self.settings is not None  # noqa: S101
         assert self.crawler_process is not None  # noqa: S101
-        given = {assignment.partition("=")[0].upper() for assignment in opts.set} | set(map(str.upper, opts.spargs))
-        for name in config.SECRETS:
-            if name in given or name.partition("_")[2] in given:
-                raise ValueError(f"{name} must come from the environment or .env: arguments show in the process list")
-        try:
-            spider_class = self.crawler_process.spider_loader.load(spider)
-        except KeyError:
-            known = ", ".join(sorted(self.crawler_process.spider_loader.list()))
-            raise ValueError(f"there is no spider {spider!r}; there are {known}") from None
-        if hasattr(spider_class, "read"):
-            spider_class.read(opts.spargs)
+        config.refuse_secrets([assignment.partition("=")[0] for assignment in opts.set] + list(opts.spargs))
+        spider_class = load_spider(self.crawler_process.spider_loader, spider, opts.spargs)
         config.check(self.settings)
         open_store(config.store_location(self.settings))
         for name in ("DATABASE_URL", "MUSICBRAINZ_DATABASE_URL"):
@@ -101,6 +94,20 @@ class Command(crawl.Command):
         self.exitcode = int(code)
         for line in lines:
             sys.stderr.write(f"scrapy crawl: {line}\n")
+            if self.settings and self.settings["LOG_FILE"]:  # whoever reads a log, as Scrapyd's, sees no stderr
+                logger.log(logging.ERROR if code else logging.INFO, line)
+
+
+def load_spider(loader: SpiderLoaderProtocol, name: str, arguments: Mapping[str, str]) -> Any:
+    """The class of the spider *name*. Raises ValueError, one line, when there is none, or none with these arguments."""
+    try:
+        spider_class = loader.load(name)
+    except KeyError:
+        known = ", ".join(sorted(loader.list()))
+        raise ValueError(f"there is no spider {name!r}; there are {known}") from None
+    if hasattr(spider_class, "read"):
+        spider_class.read(arguments)
+    return spider_class
 
 
 def tune_interpreter() -> None:

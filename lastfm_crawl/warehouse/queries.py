@@ -402,6 +402,25 @@ def last_runs(connection: psycopg.Connection, limit: int) -> list[Run]:
     return [Run(*row) for row in rows]
 
 
+class JobRun(NamedTuple):
+    """A run that was a job of Scrapyd's: the last two are None while it runs, or when it was killed."""
+
+    job: str
+    started_at: datetime
+    finish_reason: str | None
+    exit_code: int | None
+
+
+def runs_of_jobs(connection: psycopg.Connection, jobs: Sequence[str]) -> list[JobRun]:
+    """The runs of *jobs*, by their ids, the oldest first; a job that was scheduled again has several."""
+    rows = connection.execute(
+        "SELECT arguments->>'_job', started_at, finish_reason, exit_code FROM runs"
+        " WHERE arguments->>'_job' = ANY(%s) ORDER BY id",
+        [list(jobs)],
+    )
+    return [JobRun(*row) for row in rows]
+
+
 def users_by_status(connection: psycopg.Connection) -> list[tuple[str, int]]:
     """How many members have each status, the most frequent first."""
     rows = connection.execute("SELECT status, count(*) FROM lastfm_users GROUP BY status ORDER BY 2 DESC, 1")
