@@ -25,6 +25,8 @@ ADDONS = {"lastfm_crawl.config.ProjectAddon": 0}  # what some of these settings 
 
 # Base URL of the API, or of any stand-in. Used by the spiders and the signing handler.
 LASTFM_API_URL = os.environ.get("LASTFM_API_URL", "https://ws.audioscrobbler.com/2.0/")
+# The same of the site, where validate=head asks for profile pages. Used by spiders/profile_checks.
+LASTFM_URL = os.environ.get("LASTFM_URL", "https://www.last.fm/")
 # The same of Spotify, of the place where it gives tokens, and the app in whose name we ask (its secret is no setting).
 SPOTIFY_API_URL = os.environ.get("SPOTIFY_API_URL", "https://api.spotify.com/v1")
 SPOTIFY_TOKEN_URL = os.environ.get("SPOTIFY_TOKEN_URL", "https://accounts.spotify.com/api/token")

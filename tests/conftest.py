@@ -46,6 +46,7 @@ def _no_environment(monkeypatch):
     for name in (
         "LASTFM_API_KEY",
         "LASTFM_API_URL",
+        "LASTFM_URL",
         "CONTACT",
         "MUSICBRAINZ_API_URL",
         "AOTY_URL",

@@ -100,14 +100,16 @@ class ErrorMiddleware:
     async def process_exception(self, request: Request, exception: Exception) -> Request | None:
         """A download that failed is a transient problem of its own."""
         call: Call | None = request.meta.get("call")
-        if call is None or isinstance(exception, NotSupported):
+        if isinstance(exception, NotSupported):
             return None
+        if call is None:  # a robots.txt: whoever wants it goes on without, and would log this with a traceback
+            raise IgnoreRequest(str(exception)) from exception
         if isinstance(exception, CredentialsRefusedError):
             stop_run(self._crawler, "key_rejected", str(exception))
         if isinstance(exception, LoginExpiredError):
             self._crawler.stats.inc_value("lastfm_crawl/lost")
             logger.error("%s is lost: %s", _what(request), exception)
-        if isinstance(exception, IgnoreRequest):
+        if isinstance(exception, IgnoreRequest) or request.meta.get("dont_retry"):
             return None
         if isinstance(exception, StoppedWaitingError):
             return request.replace(dont_filter=True)

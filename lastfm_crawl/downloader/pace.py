@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
 #: Seconds between two requests that are never undercut, whatever DOWNLOAD_DELAY says: Last.fm's terms have 5 a second
-#: (historic clause 4.4), MusicBrainz declines everything above one, and albumoftheyear.org is for people.
-FLOORS = {"ws.audioscrobbler.com": 0.2, "musicbrainz.org": 1.0, "www.albumoftheyear.org": 3.0}
+#: (historic clause 4.4), MusicBrainz declines everything above one, and www.last.fm and albumoftheyear.org are for
+#: people.
+FLOORS = {"ws.audioscrobbler.com": 0.2, "www.last.fm": 1.0, "musicbrainz.org": 1.0, "www.albumoftheyear.org": 3.0}
 #: Seconds: what a first rate limit adds to every gap, and the most that repeated ones add.
 FIRST_PENALTY = 1.0
 MAX_PENALTY = 8.0

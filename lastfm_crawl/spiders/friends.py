@@ -40,6 +40,7 @@ class FriendsSpider(ServiceSpider):
         "max_users": Argument(count, 10_000),
         "max_depth": Argument(depth),
         "full_profiles": Argument(switch, False),
+        **VALIDATE,
     }
 
     async def start(self) -> AsyncIterator[Request]:
@@ -54,13 +55,20 @@ class FriendsSpider(ServiceSpider):
         seeds = each_once([*await run(queries.seeds), *self.args["seeds"]])
         self._members = Members(seeds, await run(queries.members))
         self._profiles = await run(queries.users_fetched, "user.getInfo", self.since)
+        self._returned = await run(queries.returned, "user.getFriends", lastfm.get_friends("").list_params)
+        checks = ProfileChecks(self)
+        for seed in self.args["seeds"]:
+            if user_key(seed) not in self._profiles and (check := await checks.look(seed)) is not None:
+                yield check
+                if not check.total:
+                    seeds.remove(seed)
         self._frontier = Frontier(
             seeds,
             self.args["max_users"],
             self.args["max_depth"],
             members=self._members.ways(),
             stored=await run(queries.users_fetched, "user.getFriends", self.since),
-            unavailable=await run(queries.unavailable, self.started - lastfm.NEGATIVE_TTL),
+            unavailable=await run(queries.unavailable, self.marks_since(lastfm.NEGATIVE_TTL)),
         )
         self._pages: dict[tuple[str, int], Page] = {}
         self._times: dict[tuple[str, int], float] = {}

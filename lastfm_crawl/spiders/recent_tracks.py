@@ -60,7 +60,7 @@ class RecentTracksSpider(UserListSpider):
 
     async def left(self) -> list[str]:
         """Every member who has not said lately that there is nothing to have."""
-        marks_since = self.started - lastfm.NEGATIVE_TTL
+        marks_since = self.marks_since(lastfm.NEGATIVE_TTL)
         return await self.warehouse.run(queries.members_to_ask, "user.getRecentTracks", marks_since)
 
     async def first_requests(self, user: str) -> AsyncIterator[Request]:

@@ -10,13 +10,16 @@ from lastfm_crawl.services.lastfm.calls import (
     FRIENDS_LIMIT,
     MAX_LIMIT,
     METHODS,
+    PAGE_METHOD,
     PERIODS,
     Call,
+    PageCall,
     TagsCall,
     call_of,
     get_friends,
     get_info,
     get_loved_tracks,
+    get_page,
     get_recent_tracks,
     get_top_artists,
     get_top_tags,
@@ -24,6 +27,7 @@ from lastfm_crawl.services.lastfm.calls import (
     get_weekly_chart_list,
     signed,
 )
+from lastfm_crawl.services.lastfm import profile_page
 from lastfm_crawl.services.lastfm.errors import ERRORS, rule_for
 from lastfm_crawl.services.lastfm.reading import (
     CHART_LIST_TTL,
@@ -39,6 +43,17 @@ from lastfm_crawl.services.lastfm.shapes import as_list
 from lastfm_crawl.services.service import Service
 
 SERVICE = Service("Last.fm", "LASTFM_API_URL", "LASTFM_API_KEY", call_of, read, mark, time_to_live)
+#: The site, for profile pages alone: no key goes there.
+PAGES = Service(
+    "www.last.fm",
+    "LASTFM_URL",
+    "its robots.txt",
+    profile_page.call_of,
+    profile_page.read,
+    profile_page.mark,
+    profile_page.time_to_live,
+    robots=True,
+)
 
 __all__ = [
     "CHART_LIST_TTL",
@@ -48,17 +63,21 @@ __all__ = [
     "MAX_LIMIT",
     "METHODS",
     "NEGATIVE_TTL",
+    "PAGES",
+    "PAGE_METHOD",
     "PERIODS",
     "PROFILE_TTL",
     "SERVICE",
     "TAGS_TTL",
     "Call",
+    "PageCall",
     "TagsCall",
     "as_list",
     "call_of",
     "get_friends",
     "get_info",
     "get_loved_tracks",
+    "get_page",
     "get_recent_tracks",
     "get_top_artists",
     "get_top_tags",
