@@ -126,6 +126,14 @@ class ServiceSpider(Spider):
         url = call.url(self.settings[service.url_setting])
         return Request(url, callback, **{"errback": self.lost, "meta": meta, "dont_filter": True, **options})
 
+    def ask_after(self, call: Call, callback: Callable[..., Any], at: float | None) -> Request:
+        """The request for *call*; what was stored until *at* (seconds since 1970) is no answer any more."""
+        request = self.ask(call, callback)
+        if at is not None:
+            since = max(0.0, time.time() - at - 1)
+            request.meta["store_max_age"] = min(since, request.meta.get("store_max_age", since))
+        return request
+
     def lost(self, failure: Failure) -> Any:
         """A request that brought no answer. What was not given up (and counted) on purpose is a fault: count it, too.
 

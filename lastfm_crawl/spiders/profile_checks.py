@@ -7,24 +7,23 @@ after a day; nothing is recorded of them but that there was no page. Where the s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http.request import NO_CALLBACK
 
-from lastfm_crawl.downloader.pace import StoppedWaitingError
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.spiders.arguments import Argument, one_of
+from lastfm_crawl.stop import stopping
 
 if TYPE_CHECKING:
     from lastfm_crawl.items import ProfileCheck
     from lastfm_crawl.spiders.base import ServiceSpider
 
 VALIDATE = {"validate": Argument(one_of("head"))}
-#: Answers that are about one page; after any other the site is left alone.
-_OF_ONE_PAGE = range(300, 500)
-_NOT_US = (403, 429)
+#: Answers that are not about one page alone, as those above 500 are not: after them the site is not asked again.
+_REFUSALS = frozenset({401, 403, 407, 429})
 
 
 class ProfileChecks:
@@ -47,14 +46,13 @@ class ProfileChecks:
             if "robots.txt" in str(exc):
                 self._leave_alone("robots.txt does not allow it")
             return None  # or the run is ending, or has no network
-        except StoppedWaitingError:
-            return None
         except Exception as exc:  # noqa: BLE001  (whatever kept the answer from coming: the API will tell)
-            self._leave_alone(f"{type(exc).__name__}: {exc}")
+            if not stopping(spider.crawler):
+                self._leave_alone(f"{type(exc).__name__}: {exc}")
             return None
         said = response.meta["answer"]
         if isinstance(said, Problem) and not said.lasting:
-            if response.status in _NOT_US or response.status not in _OF_ONE_PAGE:
+            if response.status in _REFUSALS or response.status >= 500:
                 self._leave_alone(said.message)
             return None
         check: ProfileCheck = spider.answer(response)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scrapy import Request, signals
@@ -75,11 +74,8 @@ class UserListSpider(ServiceSpider):
 
     async def first_requests(self, user: str) -> AsyncIterator[Request]:
         """What to ask of *user* before anything is known of the list: its first page."""
-        request = self.ask(self.call(user), self.parse)
-        if gone_at := self._returned.get(user_key(user)):
-            # That they are gone is stored as the answer to this.
-            request.meta["store_max_age"] = max(0.0, time.time() - gone_at - 1)
-        yield request
+        # That they were gone is stored as the answer to this.
+        yield self.ask_after(self.call(user), self.parse, self._returned.get(user_key(user)))
 
     async def left(self) -> list[str]:
         """Names of the members who are left."""

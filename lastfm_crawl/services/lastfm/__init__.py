@@ -5,6 +5,7 @@ answers: an automatic conversion of XML, in which numbers are strings and a list
 element, as an empty string, or not at all. All of these are normal here, never exceptions.
 """
 
+from lastfm_crawl.services.lastfm import profile_page
 from lastfm_crawl.services.lastfm.calls import (
     DAY,
     FRIENDS_LIMIT,
@@ -27,7 +28,6 @@ from lastfm_crawl.services.lastfm.calls import (
     get_weekly_chart_list,
     signed,
 )
-from lastfm_crawl.services.lastfm import profile_page
 from lastfm_crawl.services.lastfm.errors import ERRORS, rule_for
 from lastfm_crawl.services.lastfm.reading import (
     CHART_LIST_TTL,
