@@ -1,4 +1,4 @@
-"""The sandbox on the wire: Last.fm and its site, Spotify's two hosts, MusicBrainz and albumoftheyear.org, on a local port.
+"""The sandbox on the wire: Last.fm, its site, Spotify's two hosts, MusicBrainz and albumoftheyear.org, on a local port.
 
 In: a world and the faults to show. Out: answers over HTTP, and a log of every call. ``Sandbox`` runs in the
 caller's event loop, ``serve`` runs one in a thread for tests that drive crawls in subprocesses.
