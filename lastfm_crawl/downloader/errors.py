@@ -100,10 +100,11 @@ class ErrorMiddleware:
     async def process_exception(self, request: Request, exception: Exception) -> Request | None:
         """A download that failed is a transient problem of its own."""
         call: Call | None = request.meta.get("call")
-        if isinstance(exception, NotSupported):
-            return None
-        if call is None:  # a robots.txt: whoever wants it goes on without, and would log this with a traceback
+        if call is None and request.url.endswith("/robots.txt"):
+            # Scrapy goes on without, and logs a traceback unless the request was ignored.
             raise IgnoreRequest(str(exception)) from exception
+        if call is None or isinstance(exception, NotSupported):
+            return None
         if isinstance(exception, CredentialsRefusedError):
             stop_run(self._crawler, "key_rejected", str(exception))
         if isinstance(exception, LoginExpiredError):
