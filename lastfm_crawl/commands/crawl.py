@@ -12,6 +12,7 @@ from scrapy.commands import crawl
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
+from lastfm_crawl.extensions.alerts import never_begun
 from lastfm_crawl.extensions.outcome import judge
 from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.jobdir import JobDir
@@ -56,7 +57,7 @@ class Command(crawl.Command):
         if jobdir is not None:
             jobdir.leave(in_order="finish_reason" in stats)
         if self.crawler_process.bootstrap_failed:
-            self._end(Exit.CRITICAL, ["the run could not be set up; the log above says why"])
+            self._end(*never_begun(crawler.settings, args[0]))
         else:
             self._end(*judge(stats))
 

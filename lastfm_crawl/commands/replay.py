@@ -11,6 +11,7 @@ from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
 from lastfm_crawl.commands.crawl import tune_interpreter
+from lastfm_crawl.extensions.alerts import never_begun
 from lastfm_crawl.extensions.outcome import judge
 from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.spiders.arguments import count, each_once, names
@@ -76,7 +77,7 @@ class Command(ScrapyCommand):
         tune_interpreter()
         self.crawler_process.start()
         if self.crawler_process.bootstrap_failed:
-            self._end(Exit.CRITICAL, ["the replay could not be set up; the log above says why"])
+            self._end(*never_begun(crawler.settings, "replay"))
             return
         stats = crawler.stats.get_stats()
         if isinstance(crawler.spider, ReplaySpider):
