@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -15,6 +16,20 @@ if TYPE_CHECKING:
 
 #: Never in settings, arguments, URLs, logs or records: only in the environment.
 SECRETS = ("LASTFM_API_KEY", "SPOTIFY_CLIENT_SECRET", "AOTY_PROXY_URL")
+
+
+#: What these settings are, and the most they may be.
+_NUMBERS = {
+    **dict.fromkeys(
+        ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT", "EXPORT_EVERY"),
+        ("number of seconds", math.inf),
+    ),
+    "LASTFM_STORAGE_CAP_MB": ("number of megabytes", math.inf),
+    **dict.fromkeys(
+        ("MONITOR_MAX_ERRORS", "MONITOR_MIN_COVERAGE", "MONITOR_LOST_FIELD"), ("share, a number from 0 to 1", 1.0)
+    ),
+    "MONITOR_MIN_ROWS": ("number of rows", math.inf),
+}
 
 
 def secret(name: str) -> str | None:
@@ -50,17 +65,16 @@ def check(settings: BaseSettings) -> None:
     dataset = settings["BIGQUERY_DATASET"]
     if dataset and not re.fullmatch(r"[a-z0-9.:-]+\.\w+", dataset):
         raise ValueError(f"BIGQUERY_DATASET={dataset!r} is not project.dataset")
-    amounts = dict.fromkeys(
-        ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT", "EXPORT_EVERY"),
-        "seconds",
-    )
-    for name, unit in {**amounts, "LASTFM_STORAGE_CAP_MB": "megabytes"}.items():
-        try:
-            sensible = settings.getfloat(name) >= 0
-        except (TypeError, ValueError):
-            sensible = False
-        if not sensible:
-            raise ValueError(f"{name}={settings[name]!r} is not a number of {unit}")
+    for name, (unit, most) in _NUMBERS.items():
+        if not _is_number(settings, name, most):
+            raise ValueError(f"{name}={settings[name]!r} is not a {unit}")
+
+
+def _is_number(settings: BaseSettings, name: str, most: float) -> bool:
+    try:
+        return 0 <= settings.getfloat(name) <= most
+    except (TypeError, ValueError):
+        return False
 
 
 class ProjectAddon:

@@ -64,6 +64,16 @@ LOAD_CONNECTIONS = 1
 # Seconds between two plain progress lines where there is no terminal; also between two writes of state/progress.json.
 PROGRESS_INTERVAL = 60.0
 
+# What a run must not exceed, or it exits with 1. Shares from 0 to 1; used by the monitors.
+# Requests that bring an error, asked again with success or not.
+MONITOR_MAX_ERRORS = 0.25
+# Rows that have a name, and plays in the lists of what is played most.
+MONITOR_MIN_COVERAGE = 0.9
+# Rows that have a field, as a share of what the median of earlier runs had; less is a lost field. 0 = no comparison.
+MONITOR_LOST_FIELD = 0.2
+# Rows of a method, in this run and in earlier ones, below which nothing is said of its fields.
+MONITOR_MIN_ROWS = 1000
+
 # --- pace ---------------------------------------------------------------------------------------------------------
 
 DOWNLOAD_DELAY = 1.0  # seconds; 0 = unpaced, but ws.audioscrobbler.com never gets more than 5 a second
@@ -115,6 +125,7 @@ EXTENSIONS = {
     "lastfm_crawl.extensions.alerts.Alerts": 300,
     "lastfm_crawl.extensions.storage_cap.StorageCap": 400,
     "lastfm_crawl.extensions.exports.Exports": 500,
+    "lastfm_crawl.extensions.monitors.Monitors": 600,
     "scrapy.extensions.logstats.LogStats": None,  # counts stored answers as traffic; Progress does not
 }
 HTTPCACHE_ENABLED = True
