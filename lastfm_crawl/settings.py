@@ -17,7 +17,10 @@ BOT_NAME = "lastfm_crawl"
 SPIDER_MODULES = ["lastfm_crawl.spiders"]
 NEWSPIDER_MODULE = "lastfm_crawl.spiders"
 COMMANDS_MODULE = "lastfm_crawl.commands"
-ADDONS = {"lastfm_crawl.config.ProjectAddon": 0}  # what some of these settings mean for others
+ADDONS = {
+    "lastfm_crawl.config.ProjectAddon": 0,  # what some of these settings mean for others
+    "lastfm_crawl.extensions.json_log.JsonLog": 1,
+}
 
 # --- ours ---------------------------------------------------------------------------------------------------------
 
@@ -136,7 +139,9 @@ HTTPCACHE_IGNORE_MISSING = False  # True: offline, from the store alone
 CONCURRENT_ITEMS = 1  # an answer is one item: Scrapy's parallel map over 100 costs more than it brings
 WARN_ON_GENERATOR_RETURN_VALUE = False
 DOWNLOADER_STATS = False  # five counters a request that count stored answers as traffic; lastfm_crawl/asked does not
-LOG_LEVEL = "INFO"
+LOG_LEVEL = (os.environ.get("LOG_LEVEL") or "INFO").upper()
+# Scrapy's own, or json: one JSON object a line, with the spider and the id of the run.
+LOG_FORMAT = os.environ.get("LOG_FORMAT") or "%(asctime)s [%(name)s] %(levelname)s: %(message)s"
 LOG_FORMATTER = "lastfm_crawl.extensions.log_format.ShortLogFormatter"
 SCHEDULER_DEBUG = True  # says when a request cannot be kept in a JOBDIR
 COOKIES_ENABLED = False

@@ -13,6 +13,7 @@ from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
 from lastfm_crawl.extensions.alerts import never_begun
+from lastfm_crawl.extensions.json_log import tell
 from lastfm_crawl.extensions.outcome import judge
 from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.jobdir import JobDir
@@ -100,8 +101,7 @@ class Command(crawl.Command):
 
     def _end(self, code: Exit, lines: list[str]) -> None:
         self.exitcode = int(code)
-        for line in lines:
-            sys.stderr.write(f"scrapy crawl: {line}\n")
+        tell("crawl", lines)
 
 
 def tune_interpreter() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from scrapy.exceptions import UsageError
 from lastfm_crawl import config
 from lastfm_crawl.commands.crawl import tune_interpreter
 from lastfm_crawl.extensions.alerts import never_begun
+from lastfm_crawl.extensions.json_log import tell
 from lastfm_crawl.extensions.outcome import judge
 from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.spiders.arguments import count, each_once, names
@@ -140,8 +140,7 @@ class Command(ScrapyCommand):
 
     def _end(self, code: Exit, lines: list[str]) -> None:
         self.exitcode = int(code)
-        for line in lines:
-            sys.stderr.write(f"scrapy replay: {line}\n")
+        tell("replay", lines)
 
 
 def _read(reader: Any, option: str, text: str) -> Any:

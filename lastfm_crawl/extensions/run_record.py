@@ -18,6 +18,7 @@ import psycopg
 from scrapy import signals
 
 from lastfm_crawl.extensions.checks import Examined
+from lastfm_crawl.extensions.json_log import about
 from lastfm_crawl.extensions.monitors import monitors_of
 from lastfm_crawl.extensions.outcome import judge, requests_made
 from lastfm_crawl.httpcache import StoreError, open_store
@@ -67,6 +68,7 @@ class RunRecord:
 
         A spider that asks for nothing (``recorded = False``) leaves no record: a replay is of those who asked.
         """
+        about(spider=spider.name)
         if not getattr(spider, "recorded", True):
             return
         arguments = getattr(spider, "given", {})
@@ -76,6 +78,7 @@ class RunRecord:
             await self._warehouse.run(queries.begin_run, self.run_id, spider.name, arguments, self._started, members)
         except (WarehouseUnavailableError, psycopg.Error):
             return  # the load pipeline stops the run and says why
+        about(spider=spider.name, run_id=self.run_id)
         self._record = {
             "run_id": self.run_id,
             "spider": spider.name,
