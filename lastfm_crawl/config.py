@@ -65,9 +65,19 @@ def check(settings: BaseSettings) -> None:
     dataset = settings["BIGQUERY_DATASET"]
     if dataset and not re.fullmatch(r"[a-z0-9.:-]+\.\w+", dataset):
         raise ValueError(f"BIGQUERY_DATASET={dataset!r} is not project.dataset")
+    if settings["METRICS_FILE"]:
+        _check_metrics_file(settings["METRICS_FILE"])
     for name, (unit, most) in _NUMBERS.items():
         if not _is_number(settings, name, most):
             raise ValueError(f"{name}={settings[name]!r} is not a {unit}")
+
+
+def _check_metrics_file(path: str) -> None:
+    if "%" in re.sub(r"%%|%\(spider\)s", "", path):
+        raise ValueError(f"METRICS_FILE={path!r}: of % only %(spider)s is known; a % is written %%")
+    folder = Path(path % {"spider": ""}).parent
+    if not folder.is_dir():
+        raise ValueError(f"METRICS_FILE={path!r}: there is no folder {folder}")
 
 
 def _is_number(settings: BaseSettings, name: str, most: float) -> bool:

@@ -56,6 +56,9 @@ LASTFM_STORAGE_CAP_MB = os.environ.get("LASTFM_STORAGE_CAP_MB", "100")
 EXPORT_EVERY = os.environ.get("EXPORT_EVERY", "0")
 # POSTed one JSON object when a run stops on a critical fault. Used by the alert extension.
 ALERT_WEBHOOK = os.environ.get("ALERT_WEBHOOK")
+# A file for the textfile collector of Prometheus' node_exporter, such as /var/lib/node_exporter/%(spider)s.prom (which
+# is a file a spider). None by default. Used by the metrics extension.
+METRICS_FILE = os.environ.get("METRICS_FILE")
 # Seconds: the first pause after a transient error, doubled at every further one up to the second figure; the real
 # pause is a random part of it ("full jitter"). Used by the error middleware.
 BACKOFF_FIRST = 1.0
@@ -64,7 +67,8 @@ BACKOFF_MAX = 60.0
 LOAD_BATCH_ROWS = 0
 # Connections to the warehouse that load at once (a replay on four cores or more: 2). Used by the load pipeline.
 LOAD_CONNECTIONS = 1
-# Seconds between two plain progress lines where there is no terminal; also between two writes of state/progress.json.
+# Seconds between two plain progress lines where there is no terminal; also between two writes of state/progress.json
+# and of METRICS_FILE.
 PROGRESS_INTERVAL = 60.0
 
 # What a run must not exceed, or it exits with 1. Shares from 0 to 1; used by the monitors.
@@ -129,6 +133,7 @@ EXTENSIONS = {
     "lastfm_crawl.extensions.storage_cap.StorageCap": 400,
     "lastfm_crawl.extensions.exports.Exports": 500,
     "lastfm_crawl.extensions.monitors.Monitors": 600,
+    "lastfm_crawl.extensions.metrics.Metrics": 700,
     "scrapy.extensions.logstats.LogStats": None,  # counts stored answers as traffic; Progress does not
 }
 HTTPCACHE_ENABLED = True
