@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from datetime import UTC, datetime
 
@@ -12,9 +11,7 @@ from doubles import crawler_with
 from prometheus_client.parser import text_string_to_metric_families
 from scrapy import Spider, signals
 from scrapy.exceptions import NotConfigured
-from scrapy.settings import Settings
 
-from lastfm_crawl import config, settings
 from lastfm_crawl.extensions.metrics import Metrics
 from lastfm_crawl.sandbox import Faults, demo_world, serve
 
@@ -132,15 +129,6 @@ async def test_a_file_that_cannot_be_written_is_said_once(tmp_path, caplog):
     await run.end()
     assert [r.levelname for r in caplog.records] == ["WARNING"]
     assert "METRICS_FILE cannot be written" in caplog.text
-
-
-@pytest.mark.parametrize("path", ["/no/such/folder/m.prom", "%(name)s.prom", "100%.prom", "%s.prom"])
-def test_a_path_that_cannot_be_meant(path):
-    chosen = Settings({name: getattr(settings, name) for name in dir(settings) if name.isupper()})
-    config.check(chosen)
-    chosen.set("METRICS_FILE", path)
-    with pytest.raises(ValueError, match=re.escape(f"METRICS_FILE={path!r}")):
-        config.check(chosen)
 
 
 def test_the_metrics_of_a_crawl(project, tmp_path):
