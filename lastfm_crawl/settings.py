@@ -77,7 +77,7 @@ MONITOR_MAX_ERRORS = 0.25
 # Rows that have a name, and plays in the lists of what is played most.
 MONITOR_MIN_COVERAGE = 0.9
 # Rows that have a field, as a share of what the median of earlier runs had; less is a lost field. 0 = no comparison.
-MONITOR_LOST_FIELD = 0.2
+MONITOR_LOST_FIELD = 0.1
 # Rows of a method, in this run and in earlier ones, below which nothing is said of its fields.
 MONITOR_MIN_ROWS = 1000
 

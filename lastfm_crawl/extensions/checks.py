@@ -173,7 +173,8 @@ def _required(method: str, fresh: Fresh, limits: Limits) -> Iterator[Verdict]:
 def _lost_fields(method: str, fresh: Fresh, usual: Sequence[Fresh], limits: Limits) -> Iterator[Verdict]:
     """Fields that rows usually have. How many have one differs much between listeners; that nearly none has is news.
 
-    Of a thousand plays in a row of one listener 10 to 69 in a hundred had the id of an album.
+    Of a thousand plays in a row of one listener 10 to 69 in a hundred had the id of an album: with a fifth of the usual
+    as the limit two in a hundred comparisons of two real histories were false alarms, with a tenth none was.
     """
     for name in sorted({name for f in usual for name in f.filled}):
         before = [f.filled.get(name, 0) / f.kept for f in usual if f.kept]

@@ -19,7 +19,7 @@ from lastfm_crawl.warehouse import queries
 from lastfm_crawl.warehouse.database import Warehouse
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-LIMITS = {"MONITOR_MAX_ERRORS": 0.25, "MONITOR_MIN_COVERAGE": 0.9, "MONITOR_LOST_FIELD": 0.2, "MONITOR_MIN_ROWS": 10}
+LIMITS = {"MONITOR_MAX_ERRORS": 0.25, "MONITOR_MIN_COVERAGE": 0.9, "MONITOR_LOST_FIELD": 0.1, "MONITOR_MIN_ROWS": 10}
 
 
 @pytest.fixture
