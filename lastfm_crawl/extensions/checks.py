@@ -86,11 +86,12 @@ def examine(run: Examined, earlier: Sequence[EarlierRun], limits: Limits) -> lis
     fresh = fresh_of(run.stats)
     past = [(other, fresh_of(other.stats)) for other in earlier]
     verdicts = [*_errors(run, earlier, limits), *_store(run), *_repeat(run, earlier)]
+    least = max(limits.rows, 1)
     for method, figures in sorted(fresh.items()):
-        if figures.rows >= limits.rows:
+        if figures.rows >= least:
             verdicts += _required(method, figures, limits)
-        enough = [(o, f[method]) for o, f in past if method in f and f[method].rows >= limits.rows]
-        if figures.rows >= limits.rows and len(enough) >= _LEAST_RUNS:
+        enough = [(o, f[method]) for o, f in past if method in f and f[method].rows >= least]
+        if figures.rows >= least and len(enough) >= _LEAST_RUNS:
             verdicts += _lost_fields(method, figures, [f for _, f in enough[:_MOST_RUNS]], limits)
         # Pages that are all empty are few rows: the number of pages says whether there is something to compare.
         alike = [f for other, f in enough if _kind(other.arguments) == _kind(run.arguments)][:_MOST_RUNS]
@@ -101,7 +102,7 @@ def examine(run: Examined, earlier: Sequence[EarlierRun], limits: Limits) -> lis
 
 def surely_above(part: int, whole: int, limit: float) -> bool:
     """Whether *part* in *whole* is more than what chance makes of a share of *limit*: Wilson's lower bound, 2 sigma."""
-    share, z2 = part / whole, 4 / whole
+    share, z2 = min(part / whole, 1), 4 / whole  # what fails on the way to the wire was not asked
     lowest = (share + z2 / 2 - math.sqrt(share * (1 - share) * z2 + z2 * z2 / 4)) / (1 + z2)
     return lowest > limit
 

@@ -73,6 +73,7 @@ def said(verdicts):
         (300, {"error_8": 100}, ["errors"]),  # every third
         (1000, {"error_8": 200}, []),  # a fifth
         (120, {"error_8": 32}, []),  # a fifth, on a bad day
+        (100, {"DownloadFailedError": 130}, ["errors"]),  # some never got to the wire
         (1000, {"error_8": 150, "error_29": 120, "ResponseFailed": 60}, ["errors"]),
     ],
 )
@@ -146,6 +147,16 @@ def test_a_field_that_is_new_to_some_listeners_is_not_lost():
 )
 def test_nothing_to_compare_with(past):
     assert said(examined(usual(track_mbids=0), past)) == ([], [])
+
+
+def test_no_least_number_of_rows():
+    empty = stats(pages=5, bytes=50, rows=0)
+    assert (
+        examine(
+            Examined(empty, {}, 5, NOW, offline=False, of_users=True), [earlier(empty)] * 3, LIMITS._replace(rows=0)
+        )
+        == []
+    )
 
 
 def test_small_runs_between_do_not_hide_what_is_usual():
