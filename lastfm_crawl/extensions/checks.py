@@ -137,10 +137,11 @@ def _errors(run: Examined, earlier: Sequence[EarlierRun], limits: Limits) -> Ite
 
 
 def _store(run: Examined) -> Iterator[Verdict]:
+    """What an offline run lacks: a warning, for the window of a history that ends now is never in a store."""
     hits, missing = run.stats.get("httpcache/hit", 0), run.stats.get("httpcache/ignore", 0)
     if run.offline and hits + missing:
         line = f"{missing:,} of {hits + missing:,} answers are not in the store, and this run was to be offline"
-        yield Verdict("store", not missing, hits / (hits + missing), "1", line)
+        yield Verdict("store", not missing, hits / (hits + missing), "1", line, warning=hits >= missing)
 
 
 def _repeat(run: Examined, earlier: Sequence[EarlierRun]) -> Iterator[Verdict]:

@@ -207,8 +207,9 @@ def test_a_repeated_run_that_asks_again(past, options, warned):
 def test_a_run_that_was_to_be_offline():
     counts = {"httpcache/hit": 90, "httpcache/miss": 10, "httpcache/ignore": 10}
     (verdict,) = examined(counts, offline=True)
-    assert (verdict.ok, verdict.value) == (False, 0.9)
+    assert (verdict.ok, verdict.value, verdict.warning) == (False, 0.9, True)
     assert verdict.line.startswith("10 of 100 answers are not in the store")
+    assert said(examined({"httpcache/hit": 9, "httpcache/ignore": 10}, offline=True)) == (["store"], [])
     assert said(examined({"httpcache/hit": 90}, offline=True)) == ([], [])
     assert examined({}, offline=True) == []
     assert examined(counts) == []
