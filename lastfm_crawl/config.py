@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -23,6 +24,20 @@ SECRETS = ("LASTFM_API_KEY", "SPOTIFY_CLIENT_SECRET", "AOTY_PROXY_URL")
 LOGINS = ("SCRAPYD_USERNAME", "SCRAPYD_PASSWORD")
 #: Settings that are places on the web.
 URLS = ("LASTFM_API_URL", "SPOTIFY_API_URL", "SPOTIFY_TOKEN_URL", "MUSICBRAINZ_API_URL", "AOTY_URL", "SCRAPYD_URL")
+
+
+#: What these settings are, and the most they may be.
+_NUMBERS = {
+    **dict.fromkeys(
+        ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT", "EXPORT_EVERY"),
+        ("number of seconds", math.inf),
+    ),
+    "LASTFM_STORAGE_CAP_MB": ("number of megabytes", math.inf),
+    **dict.fromkeys(
+        ("MONITOR_MAX_ERRORS", "MONITOR_MIN_COVERAGE", "MONITOR_LOST_FIELD"), ("share, a number from 0 to 1", 1.0)
+    ),
+    "MONITOR_MIN_ROWS": ("number of rows", math.inf),
+}
 
 
 def secret(name: str) -> str | None:
@@ -68,17 +83,26 @@ def check(settings: BaseSettings) -> None:
     dataset = settings["BIGQUERY_DATASET"]
     if dataset and not re.fullmatch(r"[a-z0-9.:-]+\.\w+", dataset):
         raise ValueError(f"BIGQUERY_DATASET={dataset!r} is not project.dataset")
-    amounts = dict.fromkeys(
-        ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT", "EXPORT_EVERY"),
-        "seconds",
-    )
-    for name, unit in {**amounts, "LASTFM_STORAGE_CAP_MB": "megabytes"}.items():
-        try:
-            sensible = settings.getfloat(name) >= 0
-        except (TypeError, ValueError):
-            sensible = False
-        if not sensible:
-            raise ValueError(f"{name}={settings[name]!r} is not a number of {unit}")
+    if settings["METRICS_FILE"]:
+        _check_metrics_file(settings["METRICS_FILE"])
+    for name, (unit, most) in _NUMBERS.items():
+        if not _is_number(settings, name, most):
+            raise ValueError(f"{name}={settings[name]!r} is not a {unit}")
+
+
+def _check_metrics_file(path: str) -> None:
+    if "%" in re.sub(r"%%|%\(spider\)s", "", path):
+        raise ValueError(f"METRICS_FILE={path!r}: of % only %(spider)s is known; a % is written %%")
+    folder = Path(path % {"spider": ""}).parent
+    if not folder.is_dir():
+        raise ValueError(f"METRICS_FILE={path!r}: there is no folder {folder}")
+
+
+def _is_number(settings: BaseSettings, name: str, most: float) -> bool:
+    try:
+        return 0 <= settings.getfloat(name) <= most
+    except (TypeError, ValueError):
+        return False
 
 
 class ProjectAddon:

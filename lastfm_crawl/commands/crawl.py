@@ -12,6 +12,8 @@ from scrapy.commands import crawl
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
+from lastfm_crawl.extensions.alerts import never_begun
+from lastfm_crawl.extensions.json_log import tell
 from lastfm_crawl.extensions.outcome import judge
 from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.jobdir import JobDir
@@ -58,7 +60,7 @@ class Command(crawl.Command):
         if jobdir is not None:
             jobdir.leave(in_order="finish_reason" in stats)
         if self.crawler_process.bootstrap_failed:
-            self._end(Exit.CRITICAL, ["the run could not be set up; the log above says why"])
+            self._end(*never_begun(crawler.settings, args[0]))
         else:
             self._end(*judge(stats))
 
@@ -92,9 +94,9 @@ class Command(crawl.Command):
 
     def _end(self, code: Exit, lines: list[str]) -> None:
         self.exitcode = int(code)
-        for line in lines:
-            sys.stderr.write(f"scrapy crawl: {line}\n")
-            if self.settings and self.settings["LOG_FILE"]:  # whoever reads a log, as Scrapyd's, sees no stderr
+        tell("crawl", lines)
+        if self.settings and self.settings["LOG_FILE"]:  # whoever reads a log, as Scrapyd's, sees no stderr
+            for line in lines:
                 logger.log(logging.ERROR if code else logging.INFO, line)
 
 

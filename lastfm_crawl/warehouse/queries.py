@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lastfm_crawl.items import Member, user_key
 
@@ -419,6 +419,29 @@ def runs_of_jobs(connection: psycopg.Connection, jobs: Sequence[str]) -> list[Jo
         [list(jobs)],
     )
     return [JobRun(*row) for row in rows]
+
+
+class EarlierRun(NamedTuple):
+    """A run that came to an end, with what it counted."""
+
+    arguments: Mapping[str, str]
+    members_before: int
+    finished_at: datetime
+    exit_code: int
+    stats: Mapping[str, Any]
+
+
+def earlier_runs(connection: psycopg.Connection, spider: str, run_id: str, limit: int) -> list[EarlierRun]:
+    """The *limit* runs of *spider* before the run *run_id* that came to an end, the newest first."""
+    rows = connection.execute(
+        """
+        SELECT arguments, members_before, finished_at, exit_code, stats FROM runs
+        WHERE spider = %s AND id < %s AND finished_at IS NOT NULL AND exit_code IS NOT NULL AND stats IS NOT NULL
+        ORDER BY id DESC LIMIT %s
+        """,
+        [spider, run_id, limit],
+    )
+    return [EarlierRun(*row) for row in rows]
 
 
 def users_by_status(connection: psycopg.Connection) -> list[tuple[str, int]]:
