@@ -179,9 +179,10 @@ def finish(
 
     Their figures are counted: plays that have a year, or what was found.
     """
-    scopes = {notice["scope"] for notice in update(connection, run_id, progress)}
+    update(connection, run_id, progress)
     count_plays(connection, run_id)
-    for scope in scopes & _FOUND.keys():
+    scopes = connection.execute("SELECT DISTINCT scope FROM fetch_jobs WHERE run_id = %s", [run_id]).fetchall()
+    for scope in _FOUND.keys() & {scope for (scope,) in scopes}:
         values = {"run": run_id, "scope": scope, "since": since}
         connection.execute(_COUNT_FOUND.format(_FOUND[scope]), values)
     rows = connection.execute(_FINISH, {"run": run_id, "status": status, "message": message})
