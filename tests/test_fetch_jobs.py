@@ -154,7 +154,7 @@ def test_two_runs_at_once_and_the_ends_that_a_run_may_have(project):
         done = friends()
         assert (done.id, done.status, done.error_message) == (stopped.id, "completed", None)
         assert done.run_id > killed.run_id > stopped.run_id
-        assert done.progress == done.total == 150
+        assert done.progress == done.total > 100
 
 
 def test_a_run_that_fails_says_why(project):
