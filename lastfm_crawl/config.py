@@ -74,12 +74,12 @@ def check(settings: BaseSettings) -> None:
     if "@" in settings["SCRAPYD_URL"]:  # it is not quoted: it holds a password
         raise ValueError("SCRAPYD_URL holds a login: put it into SCRAPYD_USERNAME and SCRAPYD_PASSWORD")
     for name in URLS:
-        parts = urlsplit(settings[name])
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_http(settings[name]):
             raise ValueError(f"{name}={settings[name]!r} is not an http(s) URL")
-    proxy = urlsplit(secret("AOTY_PROXY_URL") or "http://none")
-    if proxy.scheme not in {"http", "https"} or not proxy.hostname:
-        raise ValueError("AOTY_PROXY_URL is not an http(s) URL")  # its text may hold a password
+    private = {name: settings[name] for name in ("ALERT_WEBHOOK", "JOB_WEBHOOK")}
+    for name, url in {**private, "AOTY_PROXY_URL": secret("AOTY_PROXY_URL")}.items():
+        if url and not _is_http(url):
+            raise ValueError(f"{name} is not an http(s) URL")  # it holds a password, or is one
     dataset = settings["BIGQUERY_DATASET"]
     if dataset and not re.fullmatch(r"[a-z0-9.:-]+\.\w+", dataset):
         raise ValueError(f"BIGQUERY_DATASET={dataset!r} is not project.dataset")
@@ -88,6 +88,11 @@ def check(settings: BaseSettings) -> None:
     for name, (unit, most) in _NUMBERS.items():
         if not _is_number(settings, name, most):
             raise ValueError(f"{name}={settings[name]!r} is not a {unit}")
+
+
+def _is_http(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def _check_metrics_file(path: str) -> None:

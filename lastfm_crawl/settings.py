@@ -64,6 +64,9 @@ SCRAPYD_URL = os.environ.get("SCRAPYD_URL", "http://localhost:6800/")
 # A file for the textfile collector of Prometheus' node_exporter, such as /var/lib/node_exporter/%(spider)s.prom (which
 # is a file a spider). None by default. Used by the metrics extension.
 METRICS_FILE = os.environ.get("METRICS_FILE")
+# POSTed each change of a fetch job, the JSON that PostgreSQL announces on the channel fetch_jobs. None by default. Used
+# by the jobs extension.
+JOB_WEBHOOK = os.environ.get("JOB_WEBHOOK")
 # Seconds: the first pause after a transient error, doubled at every further one up to the second figure; the real
 # pause is a random part of it ("full jitter"). Used by the error middleware.
 BACKOFF_FIRST = 1.0
@@ -139,6 +142,7 @@ EXTENSIONS = {
     "lastfm_crawl.extensions.exports.Exports": 500,
     "lastfm_crawl.extensions.monitors.Monitors": 600,
     "lastfm_crawl.extensions.metrics.Metrics": 700,
+    "lastfm_crawl.extensions.jobs.Jobs": 800,
     "scrapy.extensions.logstats.LogStats": None,  # counts stored answers as traffic; Progress does not
 }
 HTTPCACHE_ENABLED = True

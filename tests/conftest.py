@@ -65,6 +65,7 @@ def _no_environment(monkeypatch):
         "METRICS_FILE",
         "LOG_FORMAT",
         "LOG_LEVEL",
+        "JOB_WEBHOOK",
         "BIGQUERY_DATASET",
         "BIGQUERY_EMULATOR_HOST",
         "FIRESTORE_PROJECT",

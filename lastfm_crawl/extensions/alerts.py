@@ -10,7 +10,7 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from lastfm_crawl.extensions.outcome import Outcome, judge
-from lastfm_crawl.extensions.webhook import post
+from lastfm_crawl.extensions.webhook import WebhookError, post
 from lastfm_crawl.stop import Exit
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Alerts:
         """POST ``{"spider", "reason", "exit_code", "faults"}`` when the fault is critical."""
         outcome = judge({**self._crawler.stats.get_stats(), "finish_reason": reason})
         if outcome.code is Exit.CRITICAL:
-            await _tell(self._url, spider.name, reason, outcome)
+            await asyncio.to_thread(_tell, self._url, spider.name, reason, outcome)
 
 
 def never_begun(settings: BaseSettings, spider: str) -> Outcome:
@@ -50,9 +50,13 @@ def never_begun(settings: BaseSettings, spider: str) -> Outcome:
     outcome = Outcome(Exit.CRITICAL, ["the run could not be set up; the log above says why"])
     logger.critical("stopping (never_begun): %s", outcome.faults[0])
     if url := settings["ALERT_WEBHOOK"]:
-        asyncio.run(_tell(url, spider, "never_begun", outcome))
+        _tell(url, spider, "never_begun", outcome)
     return outcome
 
 
-async def _tell(url: str, spider: str, reason: str, outcome: Outcome) -> None:
-    await post(url, {"spider": spider, "reason": reason, "exit_code": int(outcome.code), "faults": outcome.faults})
+def _tell(url: str, spider: str, reason: str, outcome: Outcome) -> None:
+    alert = {"spider": spider, "reason": reason, "exit_code": int(outcome.code), "faults": outcome.faults}
+    try:
+        post(url, alert)
+    except WebhookError as exc:
+        logger.warning("the alert could not be sent: %s", exc)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from lastfm_crawl.extensions.checks import Verdict
+    from lastfm_crawl.extensions.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ class RunRecord:
         self.run_id = f"{self._started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self._record: dict[str, Any] = {}
         self._ticking: asyncio.Task[None] | None = None
+        self._outcome: Outcome | None = None
+        self._judged = asyncio.Event()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> RunRecord:
@@ -101,12 +104,14 @@ class RunRecord:
     async def spider_closed(self, spider: Spider, reason: str) -> None:
         """Finish the record."""
         if self._ticking is None:  # never begun
+            self._conclude(judge({**self._crawler.stats.get_stats(), "finish_reason": reason}))
             return
         self._ticking.cancel()
         finished = datetime.now(UTC)
         verdicts = await self._examine(spider, reason)
         stats = {**self._crawler.stats.get_stats(), "finish_reason": reason}
         outcome = judge(stats)
+        self._conclude(outcome)
         stats["seconds"] = (finished - self._started).total_seconds()
         self._record |= {
             "finished_at": _stamp(finished, "microseconds"),
@@ -133,6 +138,16 @@ class RunRecord:
                 await self._write(f"{name}.json", users)
         except (WarehouseUnavailableError, psycopg.Error) as exc:
             logger.warning("the end of the run could not be recorded in the warehouse: %s", exc)
+
+    async def outcome(self) -> Outcome:
+        """What the run is worth, once it has ended and was examined: handlers of one signal run at the same time."""
+        await self._judged.wait()
+        assert self._outcome is not None  # noqa: S101  (set before the event)
+        return self._outcome
+
+    def _conclude(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        self._judged.set()
 
     async def _examine(self, spider: Spider, reason: str) -> list[Verdict]:
         """What the monitors say of the run; of a critical fault it has said enough itself."""

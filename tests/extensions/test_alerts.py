@@ -106,7 +106,7 @@ async def test_a_webhook_that_refuses_changes_nothing(hook, status, caplog):
 
 def assert_one_warning(caplog):
     assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == ["WARNING"]
-    assert "a webhook could not be told" in caplog.text
+    assert "the alert could not be sent" in caplog.text
     assert SECRET not in caplog.text
 
 
