@@ -42,6 +42,8 @@ _UNKNOWN = 10
 _OVER = 0.01
 # Two requests that leave a delay apart may arrive a little closer when the first had to connect.
 _SLACK = 0.01
+# So late that eleven requests could leave within ten delays.
+_LATE = 10 * _SLACK
 _STEP = 0.5
 
 
@@ -155,8 +157,9 @@ class Pace:
                 await self._sleep(min(wait, _STEP))
             if turn.wait > 0 and not await self._stands(turn):
                 continue
-            # One that comes late (a busy loop, a machine that slept) would come close to the next; but once only.
-            if late or time.monotonic() - due <= turn.gap / 2:
+            # A turn that is used late (a busy loop, a machine that slept) is too close to the next one's; but it is
+            # given up only once.
+            if late or time.monotonic() - due <= _LATE:
                 self.own.leave(time.monotonic())
                 return True
             late = True

@@ -270,7 +270,6 @@ async def test_turns_are_taken_one_after_the_other(pacer_at):
     times = await leave(pacer_at(0.05), 8)
     assert times == sorted(times)
     assert times[-1] - times[0] >= 7 * 0.05
-    assert min(gaps(times)) >= 0.025
 
 
 async def test_runs_share_and_each_gets_its_part_whatever_its_queue(pacer_at):
