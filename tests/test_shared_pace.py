@@ -57,6 +57,10 @@ def busiest(calls, delay) -> int:
     return max(sum(first <= other < first + WINDOW * delay for other in at) for first in at)
 
 
+def calls_of(sandbox, job) -> int:
+    return sum(call.user.startswith(job) for call in sandbox.calls())
+
+
 def wait_for(condition, seconds=60) -> None:
     until = time.monotonic() + seconds
     while not condition():
@@ -64,23 +68,22 @@ def wait_for(condition, seconds=60) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(
-    ("delay", "count"), [(0.25, 10), pytest.param(1.0, 15, marks=pytest.mark.slow)], ids=["0.25 s", "1 s"]
-)
-def test_four_runs_ask_as_fast_as_one(project, delay, count):
-    jobs = [users_of(job, count) for job in "abcd"]
+@pytest.mark.parametrize("delay", [0.25, pytest.param(1.0, marks=pytest.mark.slow)])
+def test_four_runs_ask_as_fast_as_one(project, delay):
+    jobs = [users_of(job, 500) for job in "abcd"]
     with serve(world_of(*jobs)) as sandbox:
         project.url = sandbox.url
         with started(project, delay, *jobs) as processes:
-            ended(*processes)
-        calls = sandbox.calls()
-    assert len(calls) == 4 * count
+            wait_for(lambda: min(calls_of(sandbox, job) for job in "abcd") >= 10, 150)
+            assert [process.poll() for process in processes] == [None] * 4
+            calls = sandbox.calls()
     assert busiest(calls, delay) <= WINDOW
-    by_job = {job: times(call for call in calls if call.user[0] == job) for job in "abcd"}
-    begin, end = max(at[0] for at in by_job.values()), min(at[-1] for at in by_job.values())
-    parts = Counter(call.user[0] for call in calls if begin <= call.at <= end)
-    assert max(parts.values()) - min(parts.values()) <= 3, parts
-    assert min(parts.values()) >= count // 3, "they were not at it together"
+    last_came = max(min(times(call for call in calls if call.user[0] == job)) for job in "abcd")
+    together = [call for call in calls if call.at >= last_came]
+    parts = Counter(call.user[0] for call in together)
+    assert max(parts.values()) - min(parts.values()) <= 4, parts
+    seconds = together[-1].at - together[0].at
+    assert len(together) >= 0.7 * seconds / delay, "turns are given that nobody uses"
 
 
 def test_a_short_job_does_not_wait_behind_a_long_one(project):
@@ -97,7 +100,7 @@ def test_a_short_job_does_not_wait_behind_a_long_one(project):
             others = [call for call in sandbox.calls() if at[0] < call.at < at[-1]]
     alone = (len(calls) - 1) * (delay + 0.01)
     assert len(calls) > 15
-    assert at[-1] - at[0] <= 2 * alone * 1.15
+    assert at[-1] - at[0] <= 2 * alone + 3  # AutoThrottle begins with a delay of a second
     assert busiest(others, delay) <= WINDOW
 
 
@@ -107,7 +110,7 @@ def test_the_warehouse_goes_away_and_comes_back(project, postgres):
     with serve(world_of(*jobs)) as sandbox, psycopg.connect(postgres, autocommit=True) as server:
         project.url = sandbox.url
         with started(project, delay, *jobs) as processes:
-            wait_for(lambda: min(Counter(call.user[0] for call in sandbox.log).get(job, 0) for job in "ab") >= 4)
+            wait_for(lambda: min(calls_of(sandbox, job) for job in "ab") >= 4)
             server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
             server.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name])
             gone = time.monotonic()
