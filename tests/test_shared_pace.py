@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from lastfm_crawl.sandbox import World, long_history, serve
+from lastfm_crawl.sandbox import Faults, World, long_history, serve
 
 WINDOW = 10  # gaps
 
@@ -102,6 +102,22 @@ def test_a_short_job_does_not_wait_behind_a_long_one(project):
     assert len(calls) > 15
     assert at[-1] - at[0] <= 2 * alone + 3  # AutoThrottle begins with a delay of a second
     assert busiest(others, delay) <= WINDOW
+
+
+def test_a_rate_limit_of_one_run_holds_for_the_other(project):
+    delay, jobs, faults = 0.2, [users_of(job, 500) for job in "ab"], Faults(retry_after=3)
+    with serve(world_of(*jobs), faults) as sandbox:
+        project.url = sandbox.url
+        with started(project, delay, *jobs):
+            wait_for(lambda: min(calls_of(sandbox, job) for job in "ab") >= 4)
+            faults.script("*", kinds=["rate_limit"])
+            wait_for(lambda: any(call.status == 429 for call in sandbox.calls()))
+            limited = next(call.at for call in sandbox.calls() if call.status == 429)
+            wait_for(lambda: sandbox.calls()[-1].at > limited + 6)
+            calls = sandbox.calls()
+    # One of the other's may have left before the answer was there.
+    assert len([call for call in calls if limited < call.at < limited + 3]) <= 1
+    assert {call.user[0] for call in calls if call.at > limited + 3} == {"a", "b"}
 
 
 def test_the_warehouse_goes_away_and_comes_back(project, postgres):

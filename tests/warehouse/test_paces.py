@@ -136,6 +136,7 @@ async def test_a_server_that_hangs_is_away(paces, database_url, monkeypatch, cap
             await taker.take_turn(PACE, 0.1)
         with pytest.raises(PacesAwayError):
             await taker.take_turn(PACE, 0.1)
+    monkeypatch.undo()
     await asyncio.sleep(1.1)
     assert (await taker.take_turn(PACE, 0.1)).wait < 0.2
     assert [r.levelno for r in caplog.records if r.name == paces_module.__name__] == [logging.WARNING] * 2
