@@ -91,7 +91,7 @@ MONITOR_MIN_ROWS = 1000
 
 # --- pace ---------------------------------------------------------------------------------------------------------
 
-DOWNLOAD_DELAY = 1.0  # seconds; 0 = unpaced, but ws.audioscrobbler.com never gets more than 5 a second
+DOWNLOAD_DELAY = 1.0  # seconds between requests of all runs on a warehouse; 0 = unpaced, but never below pace.FLOORS
 DOWNLOAD_DELAY_JITTER = 0  # default 0.5 sends some requests after half the delay
 CONCURRENT_REQUESTS = 4  # a graceful stop takes about this x the delay
 CONCURRENT_REQUESTS_PER_DOMAIN = 64  # the total above is the limit

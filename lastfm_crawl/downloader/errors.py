@@ -133,7 +133,7 @@ class ErrorMiddleware:
     def _good(self, request: Request, call: Call) -> None:
         self._last_good = time.time()
         self._rate_limits = self._denials = 0
-        self._pacer.host(_host(request)).good()
+        self._pacer.of(request).good()
         self._crawler.stats.inc_value(f"lastfm_crawl/received/{call.method}")
 
     async def _act(self, request: Request, response: Response, problem: Problem, *, cached: bool) -> Request | Response:
@@ -184,14 +184,13 @@ class ErrorMiddleware:
     async def _slow_down(self, request: Request, response: Response, problem: Problem) -> Request:
         """The request once more, when the host may be asked again. Raises IgnoreRequest when the run stops instead."""
         service = _service(request.meta["call"])
-        pace = self._pacer.host(_host(request))
         wait = _retry_after(response)
         if wait is None and service.blind_wait:
             wait = min(service.blind_wait * 2**self._rate_limits, self._max_pause)
         if wait is not None and wait > service.longest_wait:
             raise await self._leave_alone(request, wait, problem)
         # What was under way when the host slowed down says nothing new.
-        if pace.slow_down(time.monotonic(), request.meta.get("sent_at", 0.0), wait):
+        if await self._pacer.of(request).slow_down(request.meta.get("sent_at", 0.0), wait):
             self._rate_limits += 1
         if self._rate_limits >= MAX_RATE_LIMITS:
             raise self._stop(request, "rate_limited", problem)
@@ -278,10 +277,6 @@ def _retry(request: Request, **meta: object) -> Request:
     """A copy of *request* that goes before everything new, without what belongs to the last attempt."""
     kept = {k: v for k, v in request.meta.items() if k not in {"answer", "cached_response", "download_latency"}}
     return request.replace(dont_filter=True, priority=request.priority + 10, meta={**kept, **meta})
-
-
-def _host(request: Request) -> str:
-    return urlsplit(request.url).hostname or ""
 
 
 def _what(request: Request) -> str:

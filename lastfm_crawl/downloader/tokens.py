@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 from scrapy import Request
 from scrapy.exceptions import DownloadFailedError, IgnoreRequest
@@ -108,8 +107,8 @@ class SpotifySigner:
 
     async def _ask(self, question: spotify.TokenRequest) -> spotify.Token:
         url = self._settings["SPOTIFY_TOKEN_URL"]
-        await self._pacer.turn(urlsplit(url).hostname or "")
         request = Request(url, method="POST", body=question.body, headers=dict(question.headers), dont_filter=True)
+        await self._pacer.turn(request)
         response = await self._send(request)
         answer = spotify.read_token(response.status, response.body)
         if not isinstance(answer, Problem):

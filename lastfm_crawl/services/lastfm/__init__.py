@@ -38,7 +38,16 @@ from lastfm_crawl.services.lastfm.reading import (
 from lastfm_crawl.services.lastfm.shapes import as_list
 from lastfm_crawl.services.service import Service
 
-SERVICE = Service("Last.fm", "LASTFM_API_URL", "LASTFM_API_KEY", call_of, read, mark, time_to_live)
+SERVICE = Service(
+    "Last.fm",
+    "LASTFM_API_URL",
+    "LASTFM_API_KEY",
+    call_of,
+    read,
+    mark,
+    time_to_live,
+    account="LASTFM_API_KEY",
+)
 
 __all__ = [
     "CHART_LIST_TTL",
