@@ -27,8 +27,8 @@ FLOORS = [
     {"spiders", "downloader", "pipelines", "extensions", "insight"},
     {"commands"},
 ]
-#: On no floor: what flows, how a run ends, and what the settings mean.
-FREE = {"items", "stop", "config", "settings", "jobdir", "logins"}
+#: On no floor: what flows, how a run ends, what the settings mean, and who is logged in.
+FREE = {"items", "stop", "config", "settings", "jobdir", "logins", "secret_manager"}
 MODULES = sorted(path.relative_to(ROOT) for path in PACKAGE.rglob("*.py"))
 
 
