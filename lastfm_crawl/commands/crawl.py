@@ -15,6 +15,7 @@ from lastfm_crawl import config
 from lastfm_crawl.extensions.outcome import judge
 from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.jobdir import JobDir
+from lastfm_crawl.logins import Logins
 from lastfm_crawl.secret_manager import SecretUnavailableError
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse.database import check_url
@@ -93,7 +94,14 @@ class Command(crawl.Command):
         """Raise ValueError or SecretUnavailableError when something is not there that the spider cannot ask without."""
         assert self.settings is not None  # noqa: S101
         config.fetch_secrets()
-        for name in spider_class.needed(self.settings) if hasattr(spider_class, "needed") else ():
+        needed = spider_class.needed(self.settings) if hasattr(spider_class, "needed") else ()
+        users = Logins(self.settings, "lastfm").users() if "LASTFM_API_KEY" in needed else []
+        if users and not config.secret("LASTFM_API_SECRET"):
+            raise ValueError(
+                f"LASTFM_API_SECRET is not set, and {users[0]} is logged in: {WHERE_TO_GET['LASTFM_API_SECRET']};"
+                f" or run `scrapy lastfm logout {users[0]}`"
+            )
+        for name in needed:
             if not (config.secret(name) if name in config.SECRETS else self.settings[name]):
                 raise ValueError(f"{name} is not set: {WHERE_TO_GET[name]}; put it into the environment or .env")
 
