@@ -42,7 +42,7 @@ class Loopback:
     def __init__(self, respond: Callable[[str], Shown]) -> None:
         class Handler(BaseHTTPRequestHandler):
             error_content_type: ClassVar[str] = "text/plain; charset=utf-8"  # type: ignore[misc]
-            timeout: ClassVar[float] = _PATIENCE_WITH_SILENCE  # type: ignore[misc]
+            timeout: ClassVar[float] = _PATIENCE_WITH_SILENCE
 
             def do_GET(self) -> None:
                 shown = respond(self.path)

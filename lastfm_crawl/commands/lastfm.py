@@ -13,7 +13,7 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
-from lastfm_crawl.commands.consent import PATIENCE, Loopback, LoginError, Shown, post
+from lastfm_crawl.commands.consent import PATIENCE, LoginError, Loopback, Shown, post
 from lastfm_crawl.commands.crawl import WHERE_TO_GET
 from lastfm_crawl.downloader.redact import redact
 from lastfm_crawl.items import user_key
@@ -83,15 +83,16 @@ class Command(ScrapyCommand):
             self._end(Exit.RESUMABLE, "interrupted; nobody was logged in")
 
     def _login(self, user: str | None, *, browser: bool) -> None:
-        """Last.fm's desktop flow: a token, the user's consent to it, and a session for it. Raises LoginError, ValueError
-        and SecretUnavailableError.
+        """Last.fm's desktop flow: a token, the user's consent to it, and a session for it.
+
+        Raises LoginError, SecretUnavailableError and ValueError.
         """
         assert self.settings is not None  # noqa: S101
         config.fetch_secrets("LASTFM_API_KEY", "LASTFM_API_SECRET")
         app = _App(self.settings["LASTFM_API_URL"], config.user_agent(self.settings))
         token = app.token()
-        # Their page has the key in its address, which would be on the terminal and in the arguments of the browser: what
-        # is shown is an address of ours that leads there, under a name that nobody can guess.
+        # Their page has the key in its address, which would be on the terminal and in the browser's arguments: what is
+        # shown is an address of ours that leads there, under a name that nobody can guess.
         path = f"/{secrets.token_urlsafe(16)}"
         page = Shown(302, location=app.consent_url(token))
         with Loopback(lambda asked: page if asked == path else Shown(404, "There is nothing here.")) as loopback:

@@ -13,7 +13,7 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
-from lastfm_crawl.commands.consent import PATIENCE, Loopback, LoginError, Shown, post
+from lastfm_crawl.commands.consent import PATIENCE, LoginError, Loopback, Shown, post
 from lastfm_crawl.logins import Logins
 from lastfm_crawl.services import spotify
 from lastfm_crawl.services.problems import Problem

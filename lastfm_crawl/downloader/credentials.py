@@ -15,11 +15,11 @@ from lastfm_crawl.logins import Logins
 from lastfm_crawl.services import lastfm, name_of
 
 if TYPE_CHECKING:
-    from lastfm_crawl.logins import Login
     from scrapy import Request
     from scrapy.crawler import Crawler
 
     from lastfm_crawl.downloader.tokens import Send
+    from lastfm_crawl.logins import Login
     from lastfm_crawl.services.service import Call
 
 logger = logging.getLogger(__name__)

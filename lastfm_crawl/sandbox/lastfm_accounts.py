@@ -1,4 +1,4 @@
-"""Who may ask the sandbox's Last.fm in a user's name: tokens, consents, sessions and signatures, as its auth API has them.
+"""Who may ask the sandbox's Last.fm in a user's name: tokens, consents, sessions and signatures.
 
 In: the parameters of calls. Out: answers, and in whose name a call is. Nothing of this is ever logged.
 """
