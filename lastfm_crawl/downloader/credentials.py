@@ -52,9 +52,8 @@ class LastfmSigner:
         if key is None:
             return request
         session, shared = await self.session_of(request.meta["call"]), secret("LASTFM_API_SECRET")
-        if session is None or shared is None:
-            return request.replace(url=lastfm.signed(request.url, key))
-        return request.replace(url=lastfm.signed(request.url, key, shared, session.token))
+        token = session.token if session and shared else ""
+        return request.replace(url=lastfm.signed(request.url, key, shared or "", token))
 
     async def renew(self, request: Request) -> None:
         """Drop the session of the user whom *request* is about: it goes unsigned from now on. A key is never renewed.
