@@ -28,10 +28,11 @@ VALUES = {name: f"canary+0/{name}=" for name in SECRETS} | {
 }
 #: The crawls that use each secret.
 RUNS = {
-    "LASTFM_API_KEY": [("friends", {"seeds": "RJ"}), ("top_artists", {})],
+    "LASTFM_API_KEY": [("friends", {"seeds": "RJ", "full_profiles": 1})],
     "LASTFM_API_SECRET": [("recent_tracks", {"users": "RJ"})],
     "SPOTIFY_CLIENT_SECRET": [("top_artists", {"users": "RJ"}), ("spotify_artists", {"limit": 20})],
-    "AOTY_PROXY_URL": [("aoty", {"charts": 1})],
+    # Its charts are those of the years from which music was played.
+    "AOTY_PROXY_URL": [("recent_tracks", {"users": "RJ"}), ("musicbrainz", {"limit": 5}), ("aoty", {"charts": 1})],
 }
 
 
@@ -107,9 +108,13 @@ def test_a_secret_is_on_the_wire_only(project, tmp_path, name):
         used = {one: value for one, value in values.items() if one in {name, "LASTFM_API_KEY", "LASTFM_API_SECRET"}}
         project.environment = {
             **used,
-            "SPOTIFY_API_URL": sandbox.spotify_url, "SPOTIFY_TOKEN_URL": sandbox.spotify_token_url,
-            "SPOTIFY_CLIENT_ID": "client", "AOTY_URL": sandbox.aoty_url, "CONTACT": "me@example.org",
-        }  # fmt: skip
+            "MUSICBRAINZ_API_URL": sandbox.musicbrainz_url,
+            "SPOTIFY_API_URL": sandbox.spotify_url,
+            "SPOTIFY_TOKEN_URL": sandbox.spotify_token_url,
+            "SPOTIFY_CLIENT_ID": "client",
+            "AOTY_URL": sandbox.aoty_url,
+            "CONTACT": "me@example.org",
+        }
         sandbox.accounts.secret = values["LASTFM_API_SECRET"]
         session = sandbox.accounts.open("RJ", values["LASTFM_API_KEY"])
         Logins({"DATA_DIR": str(project.data)}, "lastfm").keep("RJ", session)

@@ -55,7 +55,8 @@ class RedactingFilter(logging.Filter):
             record.msg, record.args = f"{record.msg!r} with arguments that do not fit", None
             message = record.msg
         # The arguments, too: a LOG_FORMAT may show them, and the message need not show all of them.
-        if any(form in message or (record.args and form in str(record.args)) for form in forms):
+        shown = f"{message}{record.args or ''}"
+        if any(form in shown for form in forms):
             record.msg, record.args = redact(message), None
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
