@@ -65,11 +65,10 @@ class Command(ScrapyCommand):
                 case ["login"]:
                     self._login(None, browser=not opts.no_browser)
                 case ["login", name]:
-                    self._login(*names(name), browser=not opts.no_browser)
+                    self._login(_one(name), browser=not opts.no_browser)
                 case ["logout", name]:
-                    (user,) = names(name)
-                    gone = Logins(self.settings, "lastfm").forget(user)
-                    print(f"{user} is logged out" if gone else f"{user} was not logged in")
+                    gone = Logins(self.settings, "lastfm").forget(_one(name))
+                    print(f"{name} is logged out" if gone else f"{name} was not logged in")
                 case ["logins"]:
                     for login in Logins(self.settings, "lastfm").all().values():
                         print(f"{login.user} since {datetime.fromtimestamp(login.at, UTC):%Y-%m-%d %H:%M} UTC")
@@ -148,6 +147,14 @@ class _App:
 
     def _post(self, method: str, **params: str) -> tuple[int, bytes]:
         return post(self._api, lastfm.login_call(method, self._key, self._secret, **params), self._headers)
+
+
+def _one(text: str) -> str:
+    """The user whom *text* names. Raises ValueError when these are several."""
+    user, *others = names(text)
+    if others:
+        raise ValueError(f"{text!r} names more than one user")
+    return user
 
 
 def _needed(name: str) -> str:

@@ -57,6 +57,14 @@ def test_wrong_words(command, words):
         command.run(words, Namespace(no_browser=True))
 
 
+@pytest.mark.parametrize("word", ["login", "logout"])
+@pytest.mark.parametrize(("name", "said"), [("a,b", "more than one user"), (" ", "names no user")])
+def test_one_user_at_a_time(command, capsys, word, name, said):
+    code, _, err = run(command, capsys, word, name)
+    assert code == 2
+    assert said in err
+
+
 @pytest.mark.parametrize(
     ("name", "where"),
     [
