@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -10,15 +11,36 @@ from urllib.parse import urlsplit
 
 from scrapy.settings import SETTINGS_PRIORITIES
 
+import lastfm_crawl
 from lastfm_crawl import secret_manager
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scrapy.settings import BaseSettings
 
 #: Never in settings, arguments, URLs, logs or records: only in the environment, or where it refers to.
 SECRETS = ("LASTFM_API_KEY", "LASTFM_API_SECRET", "SPOTIFY_CLIENT_SECRET", "AOTY_PROXY_URL")
 #: Values by reference. Not put into the environment: every process that we start would inherit them.
 _fetched: dict[str, str] = {}
+#: The same of commands alone. No crawl sends them, so no answer is searched for them: a name may well occur in one.
+LOGINS = ("SCRAPYD_USERNAME", "SCRAPYD_PASSWORD")
+#: Settings that are places on the web.
+URLS = ("LASTFM_API_URL", "SPOTIFY_API_URL", "SPOTIFY_TOKEN_URL", "MUSICBRAINZ_API_URL", "AOTY_URL", "SCRAPYD_URL")
+
+
+#: What these settings are, and the most they may be.
+_NUMBERS = {
+    **dict.fromkeys(
+        ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT", "EXPORT_EVERY"),
+        ("number of seconds", math.inf),
+    ),
+    "LASTFM_STORAGE_CAP_MB": ("number of megabytes", math.inf),
+    **dict.fromkeys(
+        ("MONITOR_MAX_ERRORS", "MONITOR_MIN_COVERAGE", "MONITOR_LOST_FIELD"), ("share, a number from 0 to 1", 1.0)
+    ),
+    "MONITOR_MIN_ROWS": ("number of rows", math.inf),
+}
 
 
 def secret(name: str) -> str | None:
@@ -41,6 +63,14 @@ def fetch_secrets(*names: str) -> None:
             _fetched[reference] = secret_manager.fetch(name, reference)
 
 
+def refuse_secrets(given: Iterable[str]) -> None:
+    """Raise ValueError, one line, when one of *given*, names of settings and arguments, is that of a secret."""
+    names = {name.upper() for name in given}
+    for name in (*SECRETS, *LOGINS):
+        if name in names or name.partition("_")[2] in names:
+            raise ValueError(f"{name} must come from the environment or .env: arguments show in the process list")
+
+
 def store_location(settings: BaseSettings) -> str:
     """Where the response store is."""
     return settings["RESPONSE_STORE"] or str(Path(settings["DATA_DIR"], "store"))
@@ -54,12 +84,14 @@ def database_folder(settings: BaseSettings) -> Path:
 def user_agent(settings: BaseSettings) -> str:
     """An honest User-Agent, with the contact when there is one."""
     contact = settings["CONTACT"]
-    return f"lastfm_crawl/0.1 (+{contact})" if contact else "lastfm_crawl/0.1"
+    return f"lastfm_crawl/{lastfm_crawl.__version__}" + (f" (+{contact})" if contact else "")
 
 
 def check(settings: BaseSettings) -> None:
     """Raise ValueError, one line that names the setting, for what cannot work."""
-    for name in ("LASTFM_API_URL", "SPOTIFY_API_URL", "SPOTIFY_TOKEN_URL", "MUSICBRAINZ_API_URL", "AOTY_URL"):
+    if "@" in settings["SCRAPYD_URL"]:  # it is not quoted: it holds a password
+        raise ValueError("SCRAPYD_URL holds a login: put it into SCRAPYD_USERNAME and SCRAPYD_PASSWORD")
+    for name in URLS:
         parts = urlsplit(settings[name])
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{name}={settings[name]!r} is not an http(s) URL")
@@ -69,17 +101,26 @@ def check(settings: BaseSettings) -> None:
     dataset = settings["BIGQUERY_DATASET"]
     if dataset and not re.fullmatch(r"[a-z0-9.:-]+\.\w+", dataset):
         raise ValueError(f"BIGQUERY_DATASET={dataset!r} is not project.dataset")
-    amounts = dict.fromkeys(
-        ("DOWNLOAD_DELAY", "BACKOFF_FIRST", "BACKOFF_MAX", "PROGRESS_INTERVAL", "DOWNLOAD_TIMEOUT", "EXPORT_EVERY"),
-        "seconds",
-    )
-    for name, unit in {**amounts, "LASTFM_STORAGE_CAP_MB": "megabytes"}.items():
-        try:
-            sensible = settings.getfloat(name) >= 0
-        except (TypeError, ValueError):
-            sensible = False
-        if not sensible:
-            raise ValueError(f"{name}={settings[name]!r} is not a number of {unit}")
+    if settings["METRICS_FILE"]:
+        _check_metrics_file(settings["METRICS_FILE"])
+    for name, (unit, most) in _NUMBERS.items():
+        if not _is_number(settings, name, most):
+            raise ValueError(f"{name}={settings[name]!r} is not a {unit}")
+
+
+def _check_metrics_file(path: str) -> None:
+    if "%" in re.sub(r"%%|%\(spider\)s", "", path):
+        raise ValueError(f"METRICS_FILE={path!r}: of % only %(spider)s is known; a % is written %%")
+    folder = Path(path % {"spider": ""}).parent
+    if not folder.is_dir():
+        raise ValueError(f"METRICS_FILE={path!r}: there is no folder {folder}")
+
+
+def _is_number(settings: BaseSettings, name: str, most: float) -> bool:
+    try:
+        return 0 <= settings.getfloat(name) <= most
+    except (TypeError, ValueError):
+        return False
 
 
 class ProjectAddon:

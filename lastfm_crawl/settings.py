@@ -1,7 +1,7 @@
 """Every knob, with its default, its unit and who uses it.
 
 The names under "ours" are read from the environment and from ``.env`` beside scrapy.cfg; ``-s NAME=value`` wins over
-both. Secrets (``LASTFM_API_KEY``, ``SPOTIFY_CLIENT_SECRET``) are no settings: :func:`lastfm_crawl.config.secret` reads
+both. Secrets (``config.SECRETS``) are no settings: :func:`lastfm_crawl.config.secret` reads
 them from the environment where they are needed, so that no log, record or ``scrapy settings`` can show them.
 """
 
@@ -11,13 +11,18 @@ from pathlib import Path
 from dotenv import load_dotenv
 from scrapy.utils.conf import closest_scrapy_cfg
 
-load_dotenv(Path(closest_scrapy_cfg()).parent / ".env")
+# A job of Scrapyd's has no scrapy.cfg, and an .env that lies where Scrapyd was started is not meant for it.
+if _cfg := closest_scrapy_cfg():
+    load_dotenv(Path(_cfg).parent / ".env")
 
 BOT_NAME = "lastfm_crawl"
 SPIDER_MODULES = ["lastfm_crawl.spiders"]
 NEWSPIDER_MODULE = "lastfm_crawl.spiders"
 COMMANDS_MODULE = "lastfm_crawl.commands"
-ADDONS = {"lastfm_crawl.config.ProjectAddon": 0}  # what some of these settings mean for others
+ADDONS = {
+    "lastfm_crawl.config.ProjectAddon": 0,  # what some of these settings mean for others
+    "lastfm_crawl.extensions.json_log.JsonLog": 1,
+}
 
 # --- ours ---------------------------------------------------------------------------------------------------------
 
@@ -53,6 +58,12 @@ LASTFM_STORAGE_CAP_MB = os.environ.get("LASTFM_STORAGE_CAP_MB", "100")
 EXPORT_EVERY = os.environ.get("EXPORT_EVERY", "0")
 # POSTed one JSON object when a run stops on a critical fault. Used by the alert extension.
 ALERT_WEBHOOK = os.environ.get("ALERT_WEBHOOK")
+# Where Scrapyd listens. Used by scrapy schedule; name and password, where it asks for them, are SCRAPYD_USERNAME and
+# SCRAPYD_PASSWORD in the environment.
+SCRAPYD_URL = os.environ.get("SCRAPYD_URL", "http://localhost:6800/")
+# A file for the textfile collector of Prometheus' node_exporter, such as /var/lib/node_exporter/%(spider)s.prom (which
+# is a file a spider). None by default. Used by the metrics extension.
+METRICS_FILE = os.environ.get("METRICS_FILE")
 # Seconds: the first pause after a transient error, doubled at every further one up to the second figure; the real
 # pause is a random part of it ("full jitter"). Used by the error middleware.
 BACKOFF_FIRST = 1.0
@@ -61,8 +72,19 @@ BACKOFF_MAX = 60.0
 LOAD_BATCH_ROWS = 0
 # Connections to the warehouse that load at once (a replay on four cores or more: 2). Used by the load pipeline.
 LOAD_CONNECTIONS = 1
-# Seconds between two plain progress lines where there is no terminal; also between two writes of state/progress.json.
+# Seconds between two plain progress lines where there is no terminal; also between two writes of state/progress.json
+# and of METRICS_FILE.
 PROGRESS_INTERVAL = 60.0
+
+# What a run must not exceed, or it exits with 1. Shares from 0 to 1; used by the monitors.
+# Requests that bring an error, asked again with success or not.
+MONITOR_MAX_ERRORS = 0.25
+# Rows that have a name, and plays in the lists of what is played most.
+MONITOR_MIN_COVERAGE = 0.9
+# Rows that have a field, as a share of what the median of earlier runs had; less is a lost field. 0 = no comparison.
+MONITOR_LOST_FIELD = 0.1
+# Rows of a method, in this run and in earlier ones, below which nothing is said of its fields.
+MONITOR_MIN_ROWS = 1000
 
 # --- pace ---------------------------------------------------------------------------------------------------------
 
@@ -115,6 +137,8 @@ EXTENSIONS = {
     "lastfm_crawl.extensions.alerts.Alerts": 300,
     "lastfm_crawl.extensions.storage_cap.StorageCap": 400,
     "lastfm_crawl.extensions.exports.Exports": 500,
+    "lastfm_crawl.extensions.monitors.Monitors": 600,
+    "lastfm_crawl.extensions.metrics.Metrics": 700,
     "scrapy.extensions.logstats.LogStats": None,  # counts stored answers as traffic; Progress does not
 }
 HTTPCACHE_ENABLED = True
@@ -125,7 +149,9 @@ HTTPCACHE_IGNORE_MISSING = False  # True: offline, from the store alone
 CONCURRENT_ITEMS = 1  # an answer is one item: Scrapy's parallel map over 100 costs more than it brings
 WARN_ON_GENERATOR_RETURN_VALUE = False
 DOWNLOADER_STATS = False  # five counters a request that count stored answers as traffic; lastfm_crawl/asked does not
-LOG_LEVEL = "INFO"
+LOG_LEVEL = (os.environ.get("LOG_LEVEL") or "INFO").upper()
+# Scrapy's own, or json: one JSON object a line, with the spider and the id of the run.
+LOG_FORMAT = os.environ.get("LOG_FORMAT") or "%(asctime)s [%(name)s] %(levelname)s: %(message)s"
 LOG_FORMATTER = "lastfm_crawl.extensions.log_format.ShortLogFormatter"
 SCHEDULER_DEBUG = True  # says when a request cannot be kept in a JOBDIR
 COOKIES_ENABLED = False

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from lastfm_crawl import settings
-from lastfm_crawl.config import SECRETS
+from lastfm_crawl.config import LOGINS, SECRETS
 
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 #: Each line that sets something, set or commented out: the name and the value.
@@ -20,7 +20,7 @@ KNOWN = dict(re.findall(r'os\.environ\.get\("(\w+)"(?:, "(.*)")?\)', inspect.get
 
 def test_the_example_names_everything_that_can_be_set_and_nothing_else():
     assert len(KNOWN) > 10
-    assert set(SET) == KNOWN.keys() | set(SECRETS)
+    assert set(SET) == KNOWN.keys() | set(SECRETS) | set(LOGINS)
     assert len(SET) == len(re.findall(r"^#?[A-Z][A-Z0-9_]+=", EXAMPLE, re.MULTILINE))
 
 

@@ -6,12 +6,14 @@ import gc
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scrapy.commands import crawl
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
+from lastfm_crawl.extensions.alerts import never_begun
+from lastfm_crawl.extensions.json_log import tell
 from lastfm_crawl.extensions.outcome import judge
 from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.jobdir import JobDir
@@ -22,9 +24,11 @@ from lastfm_crawl.warehouse.database import check_url
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from scrapy import Spider
     from scrapy.crawler import Crawler
+    from scrapy.spiderloader import SpiderLoaderProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +67,7 @@ class Command(crawl.Command):
         if jobdir is not None:
             jobdir.leave(in_order="finish_reason" in stats)
         if self.crawler_process.bootstrap_failed:
-            self._end(Exit.CRITICAL, ["the run could not be set up; the log above says why"])
+            self._end(*never_begun(crawler.settings, args[0]))
         else:
             self._end(*judge(stats))
 
@@ -71,17 +75,8 @@ class Command(crawl.Command):
         """Raise ValueError or SecretUnavailableError for what can be known to be wrong before anything is started."""
         assert self.settings is not None  # noqa: S101
         assert self.crawler_process is not None  # noqa: S101
-        given = {assignment.partition("=")[0].upper() for assignment in opts.set} | set(map(str.upper, opts.spargs))
-        for name in config.SECRETS:
-            if name in given or name.partition("_")[2] in given:
-                raise ValueError(f"{name} must come from the environment or .env: arguments show in the process list")
-        try:
-            spider_class = self.crawler_process.spider_loader.load(spider)
-        except KeyError:
-            known = ", ".join(sorted(self.crawler_process.spider_loader.list()))
-            raise ValueError(f"there is no spider {spider!r}; there are {known}") from None
-        if hasattr(spider_class, "read"):
-            spider_class.read(opts.spargs)
+        config.refuse_secrets([assignment.partition("=")[0] for assignment in opts.set] + list(opts.spargs))
+        spider_class = load_spider(self.crawler_process.spider_loader, spider, opts.spargs)
         if not self.settings.getbool("HTTPCACHE_IGNORE_MISSING"):
             self._check_credentials(spider_class)
         config.check(self.settings)
@@ -118,8 +113,22 @@ class Command(crawl.Command):
 
     def _end(self, code: Exit, lines: list[str]) -> None:
         self.exitcode = int(code)
-        for line in lines:
-            sys.stderr.write(f"scrapy crawl: {line}\n")
+        tell("crawl", lines)
+        if self.settings and self.settings["LOG_FILE"]:  # whoever reads a log, as Scrapyd's, sees no stderr
+            for line in lines:
+                logger.log(logging.ERROR if code else logging.INFO, line)
+
+
+def load_spider(loader: SpiderLoaderProtocol, name: str, arguments: Mapping[str, str]) -> Any:
+    """The class of the spider *name*. Raises ValueError, one line, when there is none, or none with these arguments."""
+    try:
+        spider_class = loader.load(name)
+    except KeyError:
+        known = ", ".join(sorted(loader.list()))
+        raise ValueError(f"there is no spider {name!r}; there are {known}") from None
+    if hasattr(spider_class, "read"):
+        spider_class.read(arguments)
+    return spider_class
 
 
 def tune_interpreter() -> None:

@@ -58,6 +58,8 @@ _NO_QUOTA = 86_400.0
 _LONGEST_PAUSE = 3600.0
 _STEP = 0.5
 
+#: What is no fault of the service: an answer that may be a result, a question in another form, a worn-out token.
+_NO_ERRORS = {Action.CONFIRM, Action.REPHRASE, Action.RENEW}
 _CANNOT_CONNECT = (DownloadConnectionRefusedError, CannotResolveHostError)
 
 
@@ -118,6 +120,7 @@ class ErrorMiddleware:
             type(exception).__name__,
             redact(str(exception)) or type(exception).__name__,
         )
+        self._crawler.stats.inc_value(f"lastfm_crawl/errors/{problem.kind}")
         cannot_connect = isinstance(exception, _CANNOT_CONNECT)
         limit = MAX_FIRST_CONNECTIONS if cannot_connect and self._last_good is None else MAX_ATTEMPTS
         return await self._again(request, problem, limit)
@@ -144,7 +147,7 @@ class ErrorMiddleware:
 
     async def _act(self, request: Request, response: Response, problem: Problem, *, cached: bool) -> Request | Response:
         stats = self._crawler.stats
-        stats.inc_value(f"lastfm_crawl/problem/{problem.kind}")
+        self._count(problem, cached=cached)
         # Stored by other rules than today's, or spoilt, or before a login: ask afresh, the old one goes to the archive.
         if cached:
             return request.replace(dont_filter=True, meta={**request.meta, "store_refresh": True})
@@ -171,6 +174,11 @@ class ErrorMiddleware:
                 if action is Action.RETRY_SMALLER:
                     self._split(request, problem)
                 return await self._again(request, problem, MAX_ATTEMPTS, _retry_after(response))
+
+    def _count(self, problem: Problem, *, cached: bool) -> None:
+        self._crawler.stats.inc_value(f"lastfm_crawl/problem/{problem.kind}")
+        if not cached and problem.rule.action not in _NO_ERRORS:
+            self._crawler.stats.inc_value(f"lastfm_crawl/errors/{problem.kind}")
 
     def _passed_on(self, request: Request, response: Response, problem: Problem) -> Response:
         """The response with *problem*, for the spider; neither stored nor done: the next run asks again."""

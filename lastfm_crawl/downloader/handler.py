@@ -53,7 +53,9 @@ class SigningHandler(BaseDownloadHandler):
             if signer := self._signers.of(call):
                 sent = await signer.sign(request)
             sent = self._proxies.route(sent)
+            begun = time.monotonic()
             await self._pacer.turn(urlsplit(request.url).hostname or "")
+            self.crawler.stats.inc_value("lastfm_crawl/pace_ms", round((time.monotonic() - begun) * 1000))
             self.crawler.stats.inc_value(f"lastfm_crawl/asked/{call.method}")
             request.meta["sent_at"] = time.monotonic()
             response = await self._inner.download_request(sent)

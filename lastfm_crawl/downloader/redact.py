@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from functools import cache
 from urllib.parse import quote_plus
@@ -19,13 +20,14 @@ def hide(text: str) -> None:
 
 
 def _forms() -> tuple[str, ...]:
-    """Each secret as it is and as it looks in a URL."""
+    """Each secret as it is, and as it looks in a URL and in JSON."""
     return _spelt((*(value for name in SECRETS if (value := secret(name))), *_hidden))
 
 
 @cache
 def _spelt(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*values, *map(quote_plus, values)]))
+    in_json = (json.dumps(value, ensure_ascii=ascii_only)[1:-1] for value in values for ascii_only in (True, False))
+    return tuple(dict.fromkeys([*values, *map(quote_plus, values), *in_json]))
 
 
 def redact(text: str) -> str:

@@ -47,6 +47,7 @@ def judge(stats: Mapping[str, Any]) -> Outcome:
         )
         if (count := stats.get(stat, 0))
     ]
+    faults += stats.get("lastfm_crawl/alarms", [])
     yielded, loaded = stats.get("lastfm_crawl/pages", 0), stats.get("lastfm_crawl/pages_loaded", 0)
     if yielded != loaded and not faults:
         faults.append(f"{yielded} pages were parsed, but {loaded} were loaded")

@@ -46,11 +46,12 @@ class ServiceSpider(Spider):
     def __init__(self, **given: str) -> None:
         super().__init__()
         self.args = self.read(given)
-        # What the run record keeps: names instead of the file that held them, which may change before a replay.
+        # What the run record keeps: names instead of the file that held them, which may change before a replay, and of
+        # what Scrapyd adds the job's id, by which the run is found again.
         self.given = {
             name: ",".join(self.args[name]) if text.startswith("@") and isinstance(self.args[name], list) else text
             for name, text in given.items()
-            if not name.startswith("_")
+            if name == "_job" or not name.startswith("_")
         }
         self.done = 0
         self.total = 0

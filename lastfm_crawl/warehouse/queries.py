@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lastfm_crawl.items import Member, user_key
 
@@ -422,6 +422,48 @@ def last_runs(connection: psycopg.Connection, limit: int) -> list[Run]:
         [limit],
     )
     return [Run(*row) for row in rows]
+
+
+class JobRun(NamedTuple):
+    """A run that was a job of Scrapyd's: the last two are None while it runs, or when it was killed."""
+
+    job: str
+    started_at: datetime
+    finish_reason: str | None
+    exit_code: int | None
+
+
+def runs_of_jobs(connection: psycopg.Connection, jobs: Sequence[str]) -> list[JobRun]:
+    """The runs of *jobs*, by their ids, the oldest first; a job that was scheduled again has several."""
+    rows = connection.execute(
+        "SELECT arguments->>'_job', started_at, finish_reason, exit_code FROM runs"
+        " WHERE arguments->>'_job' = ANY(%s) ORDER BY id",
+        [list(jobs)],
+    )
+    return [JobRun(*row) for row in rows]
+
+
+class EarlierRun(NamedTuple):
+    """A run that came to an end, with what it counted."""
+
+    arguments: Mapping[str, str]
+    members_before: int
+    finished_at: datetime
+    exit_code: int
+    stats: Mapping[str, Any]
+
+
+def earlier_runs(connection: psycopg.Connection, spider: str, run_id: str, limit: int) -> list[EarlierRun]:
+    """The *limit* runs of *spider* before the run *run_id* that came to an end, the newest first."""
+    rows = connection.execute(
+        """
+        SELECT arguments, members_before, finished_at, exit_code, stats FROM runs
+        WHERE spider = %s AND id < %s AND finished_at IS NOT NULL AND exit_code IS NOT NULL AND stats IS NOT NULL
+        ORDER BY id DESC LIMIT %s
+        """,
+        [spider, run_id, limit],
+    )
+    return [EarlierRun(*row) for row in rows]
 
 
 def users_by_status(connection: psycopg.Connection) -> list[tuple[str, int]]:
