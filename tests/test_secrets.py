@@ -87,7 +87,9 @@ def texts_of(project, folder) -> dict[str, bytes]:
     return {**texts, "warehouse": tables(project)}
 
 
-@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if len(RUNS[name]) > 2 else name for name in SECRETS]
+)
 def test_a_secret_is_on_the_wire_only(project, tmp_path, name):
     """Crawls with faults, time-outs and refused connections; then everything that is left is searched."""
     faults = Faults(rate=0.2, seed=5, slow=1.5, retry_after=0)
