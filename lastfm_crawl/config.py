@@ -12,14 +12,17 @@ from urllib.parse import urlsplit
 from scrapy.settings import SETTINGS_PRIORITIES
 
 import lastfm_crawl
+from lastfm_crawl import secret_manager
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scrapy.settings import BaseSettings
 
-#: Never in settings, arguments, URLs, logs or records: only in the environment.
-SECRETS = ("LASTFM_API_KEY", "SPOTIFY_CLIENT_SECRET", "AOTY_PROXY_URL")
+#: Never in settings, arguments, URLs, logs or records: only in the environment, or where it refers to.
+SECRETS = ("LASTFM_API_KEY", "LASTFM_API_SECRET", "SPOTIFY_CLIENT_SECRET", "AOTY_PROXY_URL")
+#: Values by reference. Not put into the environment: every process that we start would inherit them.
+_fetched: dict[str, str] = {}
 #: The same of commands alone. No crawl sends them, so no answer is searched for them: a name may well occur in one.
 LOGINS = ("SCRAPYD_USERNAME", "SCRAPYD_PASSWORD")
 #: Settings that are places on the web.
@@ -41,8 +44,23 @@ _NUMBERS = {
 
 
 def secret(name: str) -> str | None:
-    """The secret *name* from the environment (or ``.env``), or None; blanks around it are a copying mistake."""
-    return os.environ.get(name, "").strip() or None
+    """The secret *name* from the environment (or ``.env``), or None; blanks around it are a copying mistake.
+
+    Of a reference (``sm://…``) the value, once :func:`fetch_secrets` has had it; None before that.
+    """
+    value = os.environ.get(name, "").strip()
+    return _fetched.get(value) if value.startswith(secret_manager.SCHEME) else value or None
+
+
+def fetch_secrets(*names: str) -> None:
+    """Have the values of those of *names* (default: all secrets) that are references, each once in this process.
+
+    Waits for the network: to be called before the event loop runs, or in a thread. Raises SecretUnavailableError.
+    """
+    for name in names or SECRETS:
+        reference = os.environ.get(name, "").strip()
+        if reference.startswith(secret_manager.SCHEME) and reference not in _fetched:
+            _fetched[reference] = secret_manager.fetch(name, reference)
 
 
 def refuse_secrets(given: Iterable[str]) -> None:

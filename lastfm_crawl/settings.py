@@ -1,8 +1,8 @@
 """Every knob, with its default, its unit and who uses it.
 
 The names under "ours" are read from the environment and from ``.env`` beside scrapy.cfg; ``-s NAME=value`` wins over
-both. Secrets (``LASTFM_API_KEY``, ``SPOTIFY_CLIENT_SECRET``) are no settings: :func:`lastfm_crawl.config.secret` reads
-them from the environment where they are needed, so that no log, record or ``scrapy settings`` can show them.
+both. Secrets (``config.SECRETS``) are no settings: :func:`lastfm_crawl.config.secret` reads them from the environment
+where they are needed, so that no log, record or ``scrapy settings`` can show them.
 """
 
 import os

@@ -84,6 +84,7 @@ class Command(ScrapyCommand):
         # Set even where empty: what a .env file says is not for the demo.
         environment = {
             "LASTFM_API_KEY": "demo",
+            "LASTFM_API_SECRET": "",
             "LASTFM_API_URL": url,
             "DATA_DIR": self.settings["DATA_DIR"],
             "RESPONSE_STORE": "",

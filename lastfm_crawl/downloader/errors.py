@@ -23,7 +23,7 @@ from scrapy.exceptions import (
     NotSupported,
 )
 
-from lastfm_crawl.downloader.credentials import renew
+from lastfm_crawl.downloader.credentials import logged_in_at, renew
 from lastfm_crawl.downloader.pace import StoppedWaitingError, pacer_of
 from lastfm_crawl.downloader.redact import redact, redact_bytes
 from lastfm_crawl.downloader.tokens import CredentialsRefusedError, LoginExpiredError
@@ -91,7 +91,9 @@ class ErrorMiddleware:
             response = response.replace(body=clean)
         refused = None if cached or service.refusal is None else _refusal(service, response)
         answer = refused or service.read(call, response.status, response.body)
-        if isinstance(answer, Problem) and not self._is_result(request, answer, cached=cached):
+        if isinstance(answer, Problem) and (
+            not self._is_result(request, answer, cached=cached) or (cached and await self._is_open_now(request, answer))
+        ):
             return await self._act(request, response, answer, cached=cached)
         if not cached:
             self._good(request, call)
@@ -130,6 +132,13 @@ class ErrorMiddleware:
             return bool(request.meta.get("unconfirmed") == problem.rule.status)
         return problem.lasting
 
+    async def _is_open_now(self, request: Request, problem: Problem) -> bool:
+        """Whether a stored "private" is from before its user logged in: we may be shown now what we were not then."""
+        if problem.rule.status != "private" or self._crawler.settings.getbool("HTTPCACHE_IGNORE_MISSING"):
+            return False
+        at: float = request.meta["cache_timestamp"]
+        return at < await logged_in_at(self._crawler, request.meta["call"])
+
     def _good(self, request: Request, call: Call) -> None:
         self._last_good = time.time()
         self._rate_limits = self._denials = 0
@@ -139,7 +148,8 @@ class ErrorMiddleware:
     async def _act(self, request: Request, response: Response, problem: Problem, *, cached: bool) -> Request | Response:
         stats = self._crawler.stats
         self._count(problem, cached=cached)
-        if cached:  # stored by other rules than today's, or spoilt: ask afresh, the old one goes to the archive
+        # Stored by other rules than today's, or spoilt, or before a login: ask afresh, the old one goes to the archive.
+        if cached:
             return request.replace(dont_filter=True, meta={**request.meta, "store_refresh": True})
         action = problem.rule.action
         match action:
@@ -156,7 +166,7 @@ class ErrorMiddleware:
                 await self._pause(self._first_pause)
                 return _retry(request, unconfirmed=problem.rule.status)
             case Action.RENEW if not request.meta.get("renewed"):
-                renew(self._crawler, request)
+                await renew(self._crawler, request)
                 return _retry(request, renewed=True)
             case Action.DENIED | Action.RENEW | Action.RECORD | Action.REPHRASE:
                 return self._passed_on(request, response, problem)

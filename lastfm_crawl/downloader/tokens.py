@@ -48,7 +48,7 @@ class SpotifySigner:
 
     def __init__(self, crawler: Crawler, send: Send) -> None:
         self._settings = crawler.settings
-        self._logins = Logins(crawler.settings)
+        self._logins = Logins(crawler.settings, "spotify")
         self._pacer = pacer_of(crawler)
         self._send = send
         self._held: dict[str, _Held] = {}
@@ -67,7 +67,7 @@ class SpotifySigner:
         sent.headers["Authorization"] = f"Bearer {held.text}"
         return sent
 
-    def renew(self, request: Request) -> None:
+    async def renew(self, request: Request) -> None:
         """Drop the token that *request* went out with, unless another has taken its place."""
         user = request.meta["call"].user
         held = self._held.get(user)
@@ -89,7 +89,7 @@ class SpotifySigner:
         return self._hold(await self._ask(spotify.client_credentials(identity, key)))
 
     async def _of_user(self, user: str) -> _Held:
-        refresh_token = await asyncio.to_thread(self._logins.refresh_token, user)
+        refresh_token = await asyncio.to_thread(self._logins.token, user)
         again = f"run `scrapy spotify login {user}`"
         if refresh_token is None:
             raise LoginExpiredError(f"{user} is not logged in with Spotify; {again}")

@@ -61,7 +61,8 @@ class RecentTracksSpider(UserListSpider):
     async def left(self) -> list[str]:
         """Every member who has not said lately that there is nothing to have."""
         marks_since = self.started - lastfm.NEGATIVE_TTL
-        return await self.warehouse.run(queries.members_to_ask, "user.getRecentTracks", marks_since)
+        method = "user.getRecentTracks"
+        return await self.warehouse.run(queries.members_to_ask, method, marks_since, await self.logins())
 
     async def first_requests(self, user: str) -> AsyncIterator[Request]:
         """The newest window first: a private user is asked for no more."""

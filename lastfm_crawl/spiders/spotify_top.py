@@ -34,7 +34,7 @@ class SpotifyTopSpider(ServiceSpider):
         """The first page of every list of everybody who has logged in, or of ``users``."""
         if await self.is_left_alone():
             return
-        users = self.args["users"] or await asyncio.to_thread(Logins(self.settings).users)
+        users = self.args["users"] or await asyncio.to_thread(Logins(self.settings, "spotify").users)
         if not users:
             self.logger.warning("nobody has logged in; run `scrapy spotify login NAME`")
         calls = [

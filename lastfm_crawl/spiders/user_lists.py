@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scrapy import Request, signals
 
 from lastfm_crawl.items import Admissions, Member, Page, user_key
+from lastfm_crawl.logins import Logins
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.spiders.arguments import Argument, names
 from lastfm_crawl.spiders.base import ServiceSpider
@@ -64,7 +66,15 @@ class UserListSpider(ServiceSpider):
             self.max_pages(),
             self.since,
             self.started - lastfm.NEGATIVE_TTL,
+            await self.logins(),
         )
+
+    async def logins(self) -> dict[str, float]:
+        """Since when those who have logged in with Last.fm are, by key: a hidden list may be open to us now."""
+        if self.settings.getbool("HTTPCACHE_IGNORE_MISSING"):
+            return {}
+        logins = await asyncio.to_thread(Logins(self.settings, "lastfm").all)
+        return {key: login.at for key, login in logins.items()}
 
     async def users_left(self) -> list[str]:
         """Names to ask for: the members that are left, or those of ``users`` who are left or not known yet."""

@@ -106,6 +106,16 @@ def _current(pages: list[StoredList]) -> list[StoredList]:
     return [page for page in pages if page.page <= max(newest.pages, 1)]
 
 
+# Who is logged in, and since when, beside the row of the user.
+_LOGINS = "LEFT JOIN unnest(%(logins)s::text[], %(logged_in)s::timestamptz[]) AS login(key, at) ON login.key = u.key"
+
+
+def _logins(logins: Mapping[str, float] | None) -> dict[str, object]:
+    """The parameters of :data:`_LOGINS`."""
+    given = logins or {}
+    return {"logins": list(given), "logged_in": [_when(at) for at in given.values()]}
+
+
 def members_left(
     connection: psycopg.Connection,
     method: str,
@@ -113,15 +123,18 @@ def members_left(
     max_pages: int | None = None,
     since: float | None = None,
     marks_since: float = 0,
+    logins: Mapping[str, float] | None = None,
 ) -> list[str]:
     """Names of members whose list (*method*, *params*) is not complete, those nearest to the seeds first.
 
     A list is complete with all its pages, or the first *max_pages* of them, or with a mark that says that there is
-    none. Users found gone after *marks_since* are left out.
+    none. Users found gone after *marks_since* are left out. A mark "private" from before its user logged in (*logins*:
+    when, by key) says nothing any more.
     """
     rows = connection.execute(
-        """
+        f"""
         SELECT u.name FROM users u
+        {_LOGINS}
         LEFT JOIN LATERAL (
             SELECT f.pages, f.fetched_at FROM fetches f
             WHERE f.user_id = u.id AND f.method = %(method)s AND f.params = %(params)s AND f.status = 'ok'
@@ -133,19 +146,21 @@ def members_left(
             SELECT FROM fetches f
             WHERE f.user_id = u.id AND f.method = %(method)s AND f.params = %(params)s
               AND f.status IN ('not_found', 'private') AND f.fetched_at >= greatest(%(since)s, %(marks)s)
+              AND NOT (f.status = 'private' AND f.fetched_at < coalesce(login.at, '-infinity'))
               AND f.fetched_at >= coalesce(newest.fetched_at, '-infinity'))
           AND greatest(least(newest.pages, %(max_pages)s), 1) > (
             SELECT count(*) FROM fetches f
             WHERE f.user_id = u.id AND f.method = %(method)s AND f.params = %(params)s AND f.status = 'ok'
               AND f.fetched_at >= %(since)s AND f.page <= greatest(least(newest.pages, %(max_pages)s), 1))
         ORDER BY u.crawl_depth NULLS LAST, u.key
-        """,
+        """,  # noqa: S608  (a constant of this module)
         {
             "method": method,
             "params": params,
             "max_pages": max_pages,
             "since": _when(since),
             "marks": _when(marks_since),
+            **_logins(logins),
         },
     )
     return [name for (name,) in rows]
@@ -286,21 +301,28 @@ def user_pages(connection: psycopg.Connection, user: str) -> list[UserList]:
     return [UserList(*row) for row in rows]
 
 
-def members_to_ask(connection: psycopg.Connection, method: str, marks_since: float) -> list[str]:
-    """Names of members without a mark of *method*, or "not found", after *marks_since*; nearest to the seeds first."""
+def members_to_ask(
+    connection: psycopg.Connection, method: str, marks_since: float, logins: Mapping[str, float] | None = None
+) -> list[str]:
+    """Names of members without a mark of *method*, or "not found", after *marks_since*; nearest to the seeds first.
+
+    A mark "private" from before its user logged in (*logins*: when, by key) says nothing any more.
+    """
     rows = connection.execute(
-        """
+        f"""
         SELECT u.name FROM users u
+        {_LOGINS}
         WHERE u.discovered_at IS NOT NULL AND NOT (u.status = 'not_found' AND u.status_at >= %(marks)s)
           AND NOT EXISTS (
             SELECT FROM fetches m
             WHERE m.user_id = u.id AND m.method = %(method)s AND m.status IN ('not_found', 'private')
               AND m.fetched_at >= %(marks)s
+              AND NOT (m.status = 'private' AND m.fetched_at < coalesce(login.at, '-infinity'))
               AND NOT EXISTS (SELECT FROM fetches f WHERE f.user_id = u.id AND f.method = m.method
                               AND f.status = 'ok' AND f.fetched_at > m.fetched_at))
         ORDER BY u.crawl_depth NULLS LAST, u.key
-        """,
-        {"method": method, "marks": _when(marks_since)},
+        """,  # noqa: S608  (a constant of this module)
+        {"method": method, "marks": _when(marks_since), **_logins(logins)},
     )
     return [name for (name,) in rows]
 

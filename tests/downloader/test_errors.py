@@ -427,7 +427,7 @@ async def test_a_rate_limit_that_says_how_long(middleware):
 
 
 @pytest.mark.parametrize(
-    ("code", "reason"), [(10, "key_rejected"), (26, "key_rejected"), (3, "program_fault"), (13, "program_fault")]
+    ("code", "reason"), [(10, "key_rejected"), (26, "key_rejected"), (3, "program_fault"), (13, "key_rejected")]
 )
 async def test_some_errors_end_the_run_at_once(middleware, code, reason):
     with pytest.raises(IgnoreRequest) as caught:
