@@ -47,6 +47,10 @@ def check(settings: BaseSettings) -> None:
     proxy = urlsplit(secret("AOTY_PROXY_URL") or "http://none")
     if proxy.scheme not in {"http", "https"} or not proxy.hostname:
         raise ValueError("AOTY_PROXY_URL is not an http(s) URL")  # its text may hold a password
+    for name in ("ALERT_WEBHOOK", "JOB_WEBHOOK"):
+        parts = urlsplit(settings[name] or "http://none")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{name} is not an http(s) URL")  # whoever has it can post
     dataset = settings["BIGQUERY_DATASET"]
     if dataset and not re.fullmatch(r"[a-z0-9.:-]+\.\w+", dataset):
         raise ValueError(f"BIGQUERY_DATASET={dataset!r} is not project.dataset")

@@ -89,6 +89,7 @@ class Command(ScrapyCommand):
             "RESPONSE_STORE": "",
             "DATABASE_URL": "",
             "ALERT_WEBHOOK": "",
+            "JOB_WEBHOOK": "",
             "SPOTIFY_API_URL": url.replace("/2.0/", "/spotify/v1"),
             "SPOTIFY_TOKEN_URL": url.replace("/2.0/", "/spotify/api/token"),
             "MUSICBRAINZ_API_URL": url.replace("/2.0/", "/musicbrainz/ws/2/"),

@@ -73,6 +73,7 @@ class RecentTracksSpider(UserListSpider):
         if walks:
             for request in self._ask(user, walks[-1], walks[-1].begin()):
                 yield request
+        self._count_pages(user, walks)
         if not walks or walks[-1].done:
             for request in self._others(user, walks):
                 yield request
@@ -134,6 +135,7 @@ class RecentTracksSpider(UserListSpider):
             for request in self._others(call.user, self._walks[user_key(call.user)]):
                 yield request
         else:
+            self.user_pages[user_key(call.user)] = (1, 1)
             self._finish(call.user)
 
     async def lost(self, failure: Failure) -> AsyncIterator[Request]:
@@ -180,9 +182,14 @@ class RecentTracksSpider(UserListSpider):
         if walks and walks[-1].answered:
             for walk in (walk for walk in walks if not walk.begun):
                 requests += self._ask(user, walk, walk.begin())
+        self._count_pages(user, walks)
         if all(walk.done for walk in walks):
             self._finish(user)
         return requests
+
+    def _count_pages(self, user: str, walks: list[Walk]) -> None:
+        pages = [walk.pages for walk in walks]
+        self.user_pages[user_key(user)] = sum(done for done, _ in pages), sum(total for _, total in pages)
 
     def _finish(self, user: str) -> None:
         walks = self._walks.pop(user_key(user), None)

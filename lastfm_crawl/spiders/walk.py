@@ -112,7 +112,7 @@ class Walk:
         self.fresh = fresh  # whether stored answers do not count
         self.begun = False
         self.rounds = 1
-        self.lost = False
+        self.lost = 0  # parts that were given up
         self._size = size
         self._asked: set[Part] = set()
         self._answers = {page.part: _Answer(page.total, page.rows) for page in known}
@@ -149,7 +149,7 @@ class Walk:
     def give_up(self, part: Part) -> list[Part]:
         """*part* will not be answered in this run."""
         self._asked.discard(part)
-        self.lost = True
+        self.lost += 1
         return self._next()
 
     @property
@@ -166,6 +166,12 @@ class Walk:
     def answered(self) -> bool:
         """Whether an answer is there, or none will come in this run."""
         return bool(self._answers) or self.done
+
+    @property
+    def pages(self) -> tuple[int, int]:
+        """How many pages are there, and how many there will be as far as is known."""
+        done = len(self._answers)
+        return done, max(1, done + len(self._asked) + self.lost)
 
     @property
     def changed(self) -> bool:
