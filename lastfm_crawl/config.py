@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from scrapy.settings import SETTINGS_PRIORITIES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scrapy.settings import BaseSettings
 
 #: Never in settings, arguments, URLs, logs or records: only in the environment.
@@ -20,6 +22,14 @@ SECRETS = ("LASTFM_API_KEY", "SPOTIFY_CLIENT_SECRET", "AOTY_PROXY_URL")
 def secret(name: str) -> str | None:
     """The secret *name* from the environment (or ``.env``), or None; blanks around it are a copying mistake."""
     return os.environ.get(name, "").strip() or None
+
+
+def refuse_secrets(given: Iterable[str]) -> None:
+    """Raise ValueError when one of the names that were *given* on the command line is that of a secret."""
+    names = {name.upper() for name in given}
+    for name in SECRETS:
+        if name in names or name.partition("_")[2] in names:
+            raise ValueError(f"{name} must come from the environment or .env: arguments show in the process list")
 
 
 def store_location(settings: BaseSettings) -> str:
