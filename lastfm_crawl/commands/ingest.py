@@ -106,7 +106,8 @@ class Command(ScrapyCommand):
             if opts.dry_run:
                 self._foretell(database, asked)
             else:
-                database.open()
+                with Console(stderr=True).status("Opening the warehouse"):
+                    database.open()
                 self._ingest(database, asked, [word for setting in opts.set for word in ("-s", setting)])
         except ValueError as exc:
             self._end(Exit.WRONG_USE, str(exc))
@@ -173,6 +174,7 @@ class Command(ScrapyCommand):
         pages_read = database.run(aoty_matches.pages_read)
         plan = phases.plan(asked.options, asked.left_out, asked.sinks, pages_read)
         codes: list[int] = []
+        enriched = False  # since matching
         with log.open("ab") as output, log.open("rb") as shown, Overview(plan, log) as overview:
             runner = _Runner(overview, output, shown, _following(database))
             for place, row in enumerate(overview.rows):
@@ -180,11 +182,13 @@ class Command(ScrapyCommand):
                     continue
                 names = {later.phase.name for later in overview.rows[place:]}
                 overview.expected = self._count(database, asked, [name for name in asked.counted if name in names])
-                if _idle(row.phase, overview.expected, enough_ratings=pages_read >= asked.options.ratings):
+                done = {"aoty": pages_read >= asked.options.ratings, "match_again": not enriched}
+                if done.get(row.phase.name) or _idle(row.phase, overview.expected):
                     overview.end(row, None)
                     continue
                 code, interrupted = runner.run(row, words)
                 codes.append(int(Exit.RESUMABLE) if interrupted else code)
+                enriched |= row.phase.enriches
                 if interrupted or not phases.goes_on(row.phase, code):
                     break
         self._conclude(overview, phases.outcome(codes), database.run(queries.requests_since, started))
@@ -201,9 +205,9 @@ class Command(ScrapyCommand):
         print(f"{requests:,} requests" if requests else "nothing was asked for: all that there is to ask for is there")
         if code is Exit.COMPLETE:
             return
-        ends = (f"{row.phase.title} {row.state}" for row in overview.rows if row.state in {"with losses", *FAILURES})
+        ends = [f"{row.phase.title} {row.state}" for row in overview.rows if row.state in {"with losses", *FAILURES}]
         advice = {Exit.LOSSES: "; run it again for what is missing", Exit.RESUMABLE: "; run it again to go on"}
-        self._end(code, f"{', '.join(ends)}{advice.get(code, '')}; the log: {overview.log}")
+        self._end(code, f"{', '.join(ends) or 'interrupted'}{advice.get(code, '')}; the log: {overview.log}")
 
     # --- the dry run ---
 
@@ -290,10 +294,8 @@ def _following(database: Database) -> Iterator[Job | None]:
             yield None
 
 
-def _idle(phase: Phase, expected: Mapping[str, Estimate], *, enough_ratings: bool) -> bool:
-    """Whether it is known that *phase* has nothing to do."""
-    if phase.name == "aoty":
-        return enough_ratings
+def _idle(phase: Phase, expected: Mapping[str, Estimate]) -> bool:
+    """Whether it is known that *phase* has nothing to ask."""
     estimate = expected.get(phase.name)
     return phase.name in phases.COUNTED and estimate is not None and not estimate.requests and not estimate.because
 

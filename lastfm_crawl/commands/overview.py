@@ -156,7 +156,7 @@ class Overview:
         width = self._console.width
         wide = width >= _WIDE
         table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-        for title in ("phase", "state", "done", "rate", "left"):
+        for title in ("phase", "state", "done", "rate", "time"):
             words = title in {"phase", "state"}
             table.add_column(
                 title, justify="left" if words else "right", no_wrap=True, ratio=1 if title == "state" else None
@@ -165,12 +165,14 @@ class Overview:
             state = Text(row.state, _STYLES.get(row.state, "bold red"))
             if row.note:
                 state.append(f": {row.note}" if row.state == "skipped" else f", {row.note}", "dim")
-            done, rate, left = _progress(row, self._expected(row), units=wide)
-            if row.state == "waiting" and (expected := self.expected.get(row.phase.name)) and expected.requests:
-                done, left = "", f"~{duration(expected.seconds)}"
+            expected = self._expected(row)
+            done, rate, left = _progress(row, expected, units=wide)
+            when = f"{left} left" if left else ""
+            if row.state == "waiting" and expected >= 1:
+                when = f"~{duration(expected)}"
             elif row.state != "running" and row.seconds:
-                left = f"took {duration(row.seconds)}" if wide else duration(row.seconds)
-            table.add_row(row.phase.title, state, done, rate, left)
+                when = duration(row.seconds)
+            table.add_row(row.phase.title, state, done, rate, when)
         room = max(1, min(_ALARMS, self._console.height - len(self.rows) - 5))
         hidden = len(self.alarms) - room
         shown = [f"… {hidden:,} more in the log"] if hidden > 0 else []

@@ -49,7 +49,7 @@ class Phase(NamedTuple):
 def plan(options: Options, left_out: Mapping[str, str], sinks: Sequence[str], pages_read: int = 0) -> list[Phase]:
     """All phases in order. *left_out* says by name why one is not run; *pages_read* of the ratings are there."""
     top = ("-a", f"top={options.top}")
-    ratings = ("-a", f"limit={max(1, options.ratings - pages_read)}")
+    ratings: tuple[str, ...] = ("-a", f"limit={max(1, options.ratings - pages_read)}")
     if options.charts is not None:
         ratings = (*ratings, "-a", f"charts={options.charts}")
     phases = [
