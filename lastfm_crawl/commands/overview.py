@@ -178,9 +178,10 @@ class Overview:
         shown = [f"… {hidden:,} more in the log"] if hidden > 0 else []
         shown += [f"{line} ({count} times)" if count > 1 else line for line, count in list(self.alarms.items())[-room:]]
         alarms = [Text(line, "yellow", no_wrap=True, overflow="ellipsis") for line in shown]
-        gone = sum(row.state not in {"waiting", "running"} for row in self.rows)
+        all_of_them = [row for row in self.rows if row.state != "skipped"]
+        gone = sum(row.state not in {"waiting", "running"} for row in all_of_them)
         parts = [
-            f"{gone} of {len(self.rows)} phases",
+            f"{gone} of {len(all_of_them)} phases",
             f"{duration(time.monotonic() - self._begun)} so far",
             self._eta(),
         ]
