@@ -105,7 +105,8 @@ def test_what_cannot_run_is_passed_over_and_a_second_run_asks_for_nothing(projec
     assert {said[title] for title in ("top artists", "top tracks", "tags", "match again")} == {"done, nothing to do"}
 
 
-def test_ctrl_c_ends_the_phase_in_order_and_the_next_run_goes_on(project, sandbox):
+@pytest.mark.parametrize("ends", ["Ctrl-C", "SIGTERM"])
+def test_a_signal_ends_the_phase_in_order(project, sandbox, ends):
     sandbox.faults = Faults(latency=0.2)
     process = project.start(
         "ingest", "--seeds", "RJ", "--quick", "--skip-spotify", "--skip-aoty", "-s", "DOWNLOAD_DELAY=0",
@@ -114,7 +115,10 @@ def test_ctrl_c_ends_the_phase_in_order_and_the_next_run_goes_on(project, sandbo
     deadline = time.monotonic() + 60
     while not sandbox.calls("user.getTopArtists") and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
+    if ends == "Ctrl-C":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.terminate()
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 4
     assert "Traceback" not in stderr

@@ -224,4 +224,5 @@ def test_the_paces_that_estimates_count_with():
     settings.setmodule("lastfm_crawl.settings")
     assert paces(settings) == {"user": 0.2, "spotify": 0.1, "musicbrainz": 1.0, "aoty": 3.0}
     settings.set("LASTFM_API_URL", "http://127.0.0.1:1/2.0/", "cmdline")
-    assert paces(settings)["user"] == 0.1
+    settings.set("MUSICBRAINZ_DATABASE_URL", "postgresql:///mirror", "cmdline")
+    assert paces(settings) == {"user": 0.1, "spotify": 0.1, "musicbrainz": 0.0, "aoty": 3.0}
