@@ -92,7 +92,7 @@ class Jobs:
         try:
             progress = self._progress(spider)
             self._tell(await self._warehouse.run(jobs.finish, self._run_id, status, message, progress, self._since))
-            if spider.name == jobs.YEARS and getattr(spider, "done", 0):
+            if spider.name == jobs.YEARS and getattr(spider, "done", 0) > 0:
                 self._tell(await self._warehouse.run(jobs.count_plays))
         except (WarehouseUnavailableError, psycopg.Error) as exc:
             logger.warning("the end of the fetch jobs could not be written: %s", exc)

@@ -97,19 +97,20 @@ UPDATE fetch_jobs j SET status = %(status)s, error_message = %(message)s, update
 WHERE run_id = %(run)s AND status = 'running'
 RETURNING fetch_job_as_json(j)
 """
-# By album first: a history has a hundred times as many plays. A job that is running counts at its own end.
-_COUNT_PLAYS = """
-WITH wanted AS MATERIALIZED (
-    SELECT j.id, j.year, u.id AS user_id FROM fetch_jobs j LEFT JOIN users u ON u.key = lower(j.username)
-    WHERE j.scope = %(scope)s AND j.username IS NOT NULL
-      AND (j.run_id = %(run)s OR %(run)s::text IS NULL AND j.status <> 'running')),
-albums_played AS MATERIALIZED (
-    SELECT s.user_id, extract(year FROM s.at AT TIME ZONE 'UTC') AS year, r.album_id, count(*) AS plays
-    FROM scrobbles s JOIN recordings r ON r.id = s.recording_id
-    WHERE s.user_id = ANY(ARRAY(SELECT user_id FROM wanted)) GROUP BY 1, 2, 3),
+# A job that is running counts at its own end.
+_COUNTED = """
+SELECT j.id, j.year, u.id AS user_id FROM fetch_jobs j LEFT JOIN users u ON u.key = lower(j.username)
+WHERE j.scope = %(scope)s AND j.username IS NOT NULL
+  AND (j.run_id = %(run)s OR %(run)s::text IS NULL AND j.status <> 'running')
+"""
+# The ids of the users are given, and not asked for within: so the planner knows whether they are one or thousands.
+_COUNT_PLAYS = f"""
+WITH wanted AS MATERIALIZED ({_COUNTED}),
 years AS MATERIALIZED (
-    SELECT p.user_id, p.year, coalesce(y.status, 'not_found') AS status, sum(p.plays) AS plays
-    FROM albums_played p LEFT JOIN album_years y ON y.album_id = p.album_id GROUP BY 1, 2, 3),
+    SELECT s.user_id, extract(year FROM s.at AT TIME ZONE 'UTC')::integer AS year,
+           coalesce(y.status, 'not_found') AS status, count(*) AS plays
+    FROM scrobbles s JOIN recordings r ON r.id = s.recording_id LEFT JOIN album_years y ON y.album_id = r.album_id
+    WHERE s.user_id = ANY(%(users)s) GROUP BY 1, 2, 3),
 counted AS (
     SELECT w.id, coalesce(sum(plays) FILTER (WHERE status = 'matched'), 0) AS matched,
            coalesce(sum(plays) FILTER (WHERE status = 'fuzzy_matched'), 0) AS fuzzy_matched,
@@ -179,9 +180,10 @@ def finish(
 
     Their figures are counted: plays that have a year, or what was found.
     """
-    scopes = {notice["scope"] for notice in update(connection, run_id, progress)}
+    update(connection, run_id, progress)
     count_plays(connection, run_id)
-    for scope in scopes & _FOUND.keys():
+    scopes = connection.execute("SELECT DISTINCT scope FROM fetch_jobs WHERE run_id = %s", [run_id]).fetchall()
+    for scope in _FOUND.keys() & {scope for (scope,) in scopes}:
         values = {"run": run_id, "scope": scope, "since": since}
         connection.execute(_COUNT_FOUND.format(_FOUND[scope]), values)
     rows = connection.execute(_FINISH, {"run": run_id, "status": status, "message": message})
@@ -193,7 +195,9 @@ def count_plays(connection: psycopg.Connection, run_id: str | None = None) -> li
 
     Those of *run_id*, or all that are not running.
     """
-    rows = connection.execute(_COUNT_PLAYS, {"scope": HISTORIES, "run": run_id})
+    values = {"scope": HISTORIES, "run": run_id}
+    users = {user for _, _, user in connection.execute(_COUNTED, values)} - {None}
+    rows = connection.execute(_COUNT_PLAYS, {**values, "users": list(users)})
     return [notice for (notice,) in rows]
 
 
