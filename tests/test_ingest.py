@@ -171,7 +171,10 @@ def test_killed_in_every_phase(project, empty_database_url):
             for line in process.stderr:
                 if f" {title}: begins" in line:
                     break
-            time.sleep(rng.uniform(0.2, 4))
+            # Somewhere between its first steps and the middle of its work.
+            until, enough = time.monotonic() + rng.uniform(0.5, 8), len(sandbox.log) + rng.randint(1, 60)
+            while process.poll() is None and time.monotonic() < until and len(sandbox.log) < enough:
+                time.sleep(0.005)
             if process.poll() is None:
                 killed.add(title)
                 os.killpg(process.pid, signal.SIGKILL)
