@@ -76,9 +76,9 @@ class Command(ScrapyCommand):
     def long_desc(self) -> str:
         return (
             "Finds users, fetches what they listen to, matches it, asks Spotify, MusicBrainz and albumoftheyear.org"
-            f" about the {phases.RAW} x --max-songs most played artists, tracks and albums, makes songs, sends the"
-            " sinks what they lack, and looks at how good it all is. Interrupt it and run it again: whatever is there"
-            " is not asked for again."
+            f" about the {phases.RAW} x --max-songs most played artists, tracks and albums (a page of ratings for"
+            f" every {phases.SONGS_A_PAGE} songs), makes songs, sends the sinks what they lack, and looks at how good"
+            " it all is. Interrupt it and run it again: whatever is there is not asked for again."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -160,7 +160,7 @@ class Command(ScrapyCommand):
                     continue
                 if need == "LASTFM_API_KEY":
                     raise ValueError(f"{need} is not set: {WHERE_TO_GET[need]}; put it into the environment or .env")
-                left_out.setdefault(name, f"{need} is not set")
+                left_out.setdefault(name, f"no {need}")
         return left_out
 
     # --- the real thing ---
@@ -227,8 +227,8 @@ class Command(ScrapyCommand):
         found = estimates.estimates(counts, asked.wanted, paces(self.settings))
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in ("phase", "requests", "time", "MB", "", ""):
-            table.add_column(title, justify="right" if title in {"requests", "time", "MB"} else "left")
+        for title in ("phase", "requests", "time", "MB stored", "", ""):
+            table.add_column(title, justify="right" if title in {"requests", "time", "MB stored"} else "left")
         for estimate in found:
             table.add_row(*_cells(estimate), estimate.basis, estimate.because)
         whole = (sum(e.requests for e in found), sum(e.seconds for e in found), sum(e.size for e in found))

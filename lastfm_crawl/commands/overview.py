@@ -162,9 +162,9 @@ class Overview:
                 title, justify="left" if words else "right", no_wrap=True, ratio=1 if title == "state" else None
             )
         for row in self.rows:
-            state = Text(row.state, _STYLES.get(row.state, "bold red"))
-            if row.note:
-                state.append(f": {row.note}" if row.state == "skipped" else f", {row.note}", "dim")
+            said = row.state + (f", {row.note}" if row.note else "")
+            # On eighty columns why it is skipped is what counts.
+            state = Text(row.note if row.state == "skipped" and not wide else said, _STYLES.get(row.state, "bold red"))
             expected = self._expected(row)
             done, rate, left = _progress(row, expected, units=wide)
             when = f"{left} left" if left else ""
@@ -173,7 +173,7 @@ class Overview:
             elif row.state != "running" and row.seconds:
                 when = duration(row.seconds)
             table.add_row(row.phase.title, state, done, rate, when)
-        room = max(1, min(_ALARMS, self._console.height - len(self.rows) - 5))
+        room = max(1, min(_ALARMS, self._console.height - len(self.rows) - 6))
         hidden = len(self.alarms) - room
         shown = [f"… {hidden:,} more in the log"] if hidden > 0 else []
         shown += [f"{line} ({count} times)" if count > 1 else line for line, count in list(self.alarms.items())[-room:]]

@@ -10,10 +10,12 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 from conftest import KEY
+from rich.console import Console
 from scrapy.settings import Settings
 
 from lastfm_crawl.commands import ingest, overview
 from lastfm_crawl.commands.overview import Overview
+from lastfm_crawl.insight.estimates import Basis, Estimate
 from lastfm_crawl.insight.phases import Options, plan
 
 
@@ -286,3 +288,35 @@ def test_one_line_a_minute_says_how_far_it_is(view, monkeypatch):
         "friends: 120 of 200 friends lists, 60/min, 1 min left, 2 min so far, about 1 min left in all",
         "friends: done, 120 of 200 friends lists, in 2 min",
     ]
+
+
+@pytest.mark.parametrize(("width", "height", "room"), [(80, 24, 5), (120, 40, 6)])
+def test_the_screen_has_room_for_what_counts(tmp_path, monkeypatch, width, height, room):
+    clock = [1000.0]
+    monkeypatch.setattr(overview.time, "monotonic", lambda: clock[0])
+    shown = Overview(
+        plan(Options("rj", 10, 10), {"spotify_artists": "no SPOTIFY_CLIENT_ID"}, []), tmp_path / ("log" * 40)
+    )
+    shown._console = Console(width=width, height=height, file=io.StringIO())
+    shown.expected = {"musicbrainz": Estimate("musicbrainz", 3_000, 3_000.0, 1, Basis.KNOWN)}
+    shown.end(shown.rows[0], None)
+    shown.begin(shown.rows[1])
+    for done in (1_000, 2_000):
+        shown.tick(shown.rows[1], SimpleNamespace(progress=done, total=10_000, unit="users"))
+        clock[0] += 60
+    for number in range(9):
+        shown.line(f"2026-11-21 15:09:13 [x] WARNING: number {number}, " + "of which much is to be said " * 9)
+    shown._console.file = io.StringIO()
+    shown._console.print(shown)
+    lines = shown._console.file.getvalue().splitlines()
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+    by_title = {line.split("  ")[0]: line.split() for line in lines}
+    assert by_title["friends"][1:] == ["done,", "nothing", "to", "do"]
+    units = ["users"] if width > 100 else []
+    assert by_title["top artists"][2:] == ["running", "2,000", "of", "10,000", *units, "1,000/min", "8", "min", "left"]
+    assert by_title["MusicBrainz"][1:] == ["waiting", "~50", "min"]
+    said = ["skipped,", "no", "SPOTIFY_CLIENT_ID"]
+    assert by_title["Spotify artists"][2:] == (said if width > 100 else said[1:])
+    assert any(line.startswith("1 of 12 phases, 2 min so far, about 58 min left in all") for line in lines)
+    assert sum(line.startswith("WARNING: number") for line in lines) == room
