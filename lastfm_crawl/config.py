@@ -52,6 +52,11 @@ def secret(name: str) -> str | None:
     return _fetched.get(value) if value.startswith(secret_manager.SCHEME) else value or None
 
 
+def is_set(settings: BaseSettings, name: str) -> bool:
+    """Whether the secret or setting *name* has a value; of a reference that is not read yet, that it is one."""
+    return bool(os.environ.get(name, "").strip() if name in SECRETS else settings[name])
+
+
 def fetch_secrets(*names: str) -> None:
     """Have the values of those of *names* (default: all secrets) that are references, each once in this process.
 

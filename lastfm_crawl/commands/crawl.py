@@ -97,7 +97,7 @@ class Command(crawl.Command):
                 f" or run `scrapy lastfm logout {users[0]}`"
             )
         for name in needed:
-            if not (config.secret(name) if name in config.SECRETS else self.settings[name]):
+            if not config.is_set(self.settings, name):
                 raise ValueError(f"{name} is not set: {WHERE_TO_GET[name]}; put it into the environment or .env")
 
     @staticmethod

@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from scrapy import signals
+from scrapy.settings import SETTINGS_PRIORITIES
 
 from lastfm_crawl.config import SECRETS, secret
-from lastfm_crawl.services import service_of
+from lastfm_crawl.services import SERVICES, service_of
 from lastfm_crawl.stop import stopping
 from lastfm_crawl.warehouse.database import Warehouse
 from lastfm_crawl.warehouse.paces import FIRST_PENALTY, MAX_PENALTY, RECOVERY, Paces, PacesAwayError, Turn
@@ -25,6 +26,7 @@ from lastfm_crawl.warehouse.paces import FIRST_PENALTY, MAX_PENALTY, RECOVERY, P
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
 
 #: Seconds between two requests that are never undercut, whatever DOWNLOAD_DELAY says: Last.fm's terms have 5 a second
 #: (historic clause 4.4), Spotify gets 100 a minute, MusicBrainz declines everything above one a second, and
@@ -35,6 +37,8 @@ FLOORS = {
     "musicbrainz.org": 1.0,
     "www.albumoftheyear.org": 3.0,
 }
+#: Seconds that the spiders of a service set for themselves; -s DOWNLOAD_DELAY wins over it.
+OF_SPIDERS = {"spotify": 0.6, "aoty": 3.0}
 #: How many others there may be, besides those that were seen, when the warehouse is away: one that came since.
 _UNSEEN = 1
 #: With how many a run shares that never saw anybody: the others leave no room for it, so it takes little.
@@ -195,6 +199,20 @@ class Pace:
         await asyncio.sleep(seconds)
 
 
+def _delay(host: str, wanted: float) -> float:
+    return max(wanted, FLOORS.get(host, 0.0))
+
+
+def paces(settings: BaseSettings) -> dict[str, float]:
+    """Seconds between two requests to each service (of SERVICES) while all is well."""
+    hosts = {name: urlsplit(settings[service.url_setting]).hostname or "" for name, service in SERVICES.items()}
+    said = (settings.getpriority("DOWNLOAD_DELAY") or 0) > SETTINGS_PRIORITIES["spider"]
+    delay = settings.getfloat("DOWNLOAD_DELAY")
+    found = {name: _delay(host, delay if said else OF_SPIDERS.get(name, delay)) for name, host in hosts.items()}
+    # A mirror answers thousands a second.
+    return found | ({"musicbrainz": 0.0} if settings["MUSICBRAINZ_DATABASE_URL"] else {})
+
+
 class Pacer:
     """The paces of all hosts of one crawl."""
 
@@ -213,7 +231,7 @@ class Pacer:
         place = host if parts.port in {None, 80, 443} else f"{host}:{parts.port}"
         if (place, account) not in self._paces:
             digest = f" {sha256(account.encode()).hexdigest()[:16]}" if account else ""
-            delay = max(self._delay, FLOORS.get(host, 0.0))
+            delay = _delay(host, self._delay)
             self._paces[place, account] = Pace(f"{place}{digest}", delay, self._shared, self._crawler)
         return self._paces[place, account]
 

@@ -1,4 +1,4 @@
-"""What is said of release years, in the same words on a terminal, in a picture and on a page."""
+"""What is said of release years, in the same words on a terminal, in a picture and on a page; shares and durations."""
 
 from __future__ import annotations
 
@@ -35,6 +35,21 @@ def percent(part: int, whole: int) -> str:
     if 0 < part < whole:
         share = min(max(share, 0.1), 99.9)
     return f"{share:.1f} %".replace(".0 %", " %")
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3 h 20 min``, ``6 days 4 h``: two units at most."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h" + (f" {minutes} min" if minutes else "")
+    days, hours = divmod(round(seconds / 3600), 24)
+    return f"{days} day{'s' if days > 1 else ''}" + (f" {hours} h" if hours else "")
 
 
 def amount(count: int, question: Question) -> str:

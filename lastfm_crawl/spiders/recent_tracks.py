@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 class RecentTracksSpider(UserListSpider):
     """Closed calendar years are windows of their own, stored for ever; the rest ends at the start of the run.
 
-    Who was fetched before is asked for the time since the newest scrobble, less two weeks. ``year``, or ``since`` and
-    ``until``, are one window; ``refresh=1`` asks for it again whatever is stored, and what Last.fm does not name any
-    more is removed once every page of it is there.
+    Who was fetched before is asked for the time since the newest scrobble, less two weeks. ``until`` alone is where all
+    that ends: as if the run were then. ``year``, or ``since`` with or without ``until``, is one window; ``refresh=1``
+    asks for it again whatever is stored, and what Last.fm does not name any more is removed once every page of it is
+    there.
     """
 
     name = "recent_tracks"
@@ -108,7 +109,8 @@ class RecentTracksSpider(UserListSpider):
             fresh = self.args["refresh"]
             return [Walk(window, size, () if fresh else known.get(window, ()), fresh=fresh)]
         walks = [Walk(window, size, pages) for window, pages in known.items()]
-        return [*walks, *(Walk(window, size) for window in plan(self.started, known, stored.newest))]
+        end = self.started if self.args["until"] is None else min(self.args["until"], self.started)
+        return [*walks, *(Walk(window, size) for window in plan(end, known, stored.newest))]
 
     def _window(self) -> Window | None:
         """The window that the arguments name."""
@@ -116,9 +118,9 @@ class RecentTracksSpider(UserListSpider):
         if (chosen := self.args["year"]) is not None:
             first = 0 if chosen == 2002 else year_start(chosen)
             return Window(first, min(year_start(chosen + 1), now))
-        if self.args["since"] is None and self.args["until"] is None:
+        if self.args["since"] is None:
             return None
-        return Window(self.args["since"] or 0, min(self.args["until"] or now, now))
+        return Window(self.args["since"], min(self.args["until"] or now, now))
 
     async def parse(self, response: Response, **_: Any) -> AsyncIterator[Any]:
         """A page of a window, or the mark that there is nothing to have."""

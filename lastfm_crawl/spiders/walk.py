@@ -76,16 +76,16 @@ def plan(now: float, known: Iterable[Window], newest: int | None) -> list[Window
     """The windows to walk, oldest first: what is not in *known* windows, and the time up to *now*.
 
     *newest* is the time of the newest stored scrobble. Whoever is up to date is asked for the time since then, less
-    the overlap.
+    the overlap; who was asked for all of it already, for nothing.
     """
     known, end = sorted(known), int(now)
-    windows = [year for year in years(now) if not _covered(year, known)]
-    opened = years(now)[-1].end
+    closed = years(now)
+    windows = [year for year in closed if not _covered(year, known)]
+    first = opened = closed[-1].end if closed else 0
     reached = _reached(opened, known)
-    first = opened
     if reached > opened:
         first = max(min(reached, reached if newest is None else newest) - OVERLAP, 0)
-    if first < end:
+    if reached < end:
         windows.append(Window(first, end))
     return windows
 

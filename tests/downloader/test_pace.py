@@ -14,18 +14,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 from scrapy import Request
+from scrapy.settings import Settings
 
 from lastfm_crawl.downloader.pace import (
     FIRST_PENALTY,
     MAX_PENALTY,
+    OF_SPIDERS,
     RECOVERY,
     HostPace,
     Pacer,
     StoppedWaitingError,
     pacer_of,
+    paces,
 )
 from lastfm_crawl.services import spotify
 from lastfm_crawl.services.lastfm import get_info
+from lastfm_crawl.spiders.aoty import AotySpider
+from lastfm_crawl.spiders.spotify_artists import SpotifyArtistsSpider
+from lastfm_crawl.spiders.spotify_top import SpotifyTopSpider
 
 LASTFM = "ws.audioscrobbler.com"
 ASKED = Request("http://127.0.0.1:8000/")
@@ -378,3 +384,21 @@ async def test_a_rate_limit_while_the_warehouse_is_away_is_known_when_it_is_back
     assert (await leave(one, 2))[0] - limited >= 1.5  # the second by a turn of all
     await leave(other, 1)
     assert other.of(ASKED).own.penalty == FIRST_PENALTY
+
+
+def test_the_paces_that_estimates_count_with():
+    settings = Settings()
+    settings.setmodule("lastfm_crawl.settings")
+    assert paces(settings) == {"user": 1.0, "spotify": 0.6, "musicbrainz": 1.0, "aoty": 3.0}
+    settings.set("DOWNLOAD_DELAY", 0.1, "cmdline")
+    assert paces(settings) == {"user": 0.2, "spotify": 0.6, "musicbrainz": 1.0, "aoty": 3.0}
+    settings.set("SPOTIFY_API_URL", "http://127.0.0.1:1/v1", "cmdline")
+    settings.set("LASTFM_API_URL", "http://127.0.0.1:1/2.0/", "cmdline")
+    settings.set("MUSICBRAINZ_DATABASE_URL", "postgresql:///mirror", "cmdline")
+    assert paces(settings) == {"user": 0.1, "spotify": 0.1, "musicbrainz": 0.0, "aoty": 3.0}
+
+
+def test_the_spiders_ask_as_fast_as_estimates_think():
+    for spider in (SpotifyArtistsSpider, SpotifyTopSpider, AotySpider):
+        service = spider.methods[0].partition(".")[0]
+        assert spider.custom_settings["DOWNLOAD_DELAY"] == OF_SPIDERS[service]
