@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from scrapy.settings import SETTINGS_PRIORITIES
+from scrapy.utils.conf import closest_scrapy_cfg
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
 #: Never in settings, arguments, URLs, logs or records: only in the environment.
 SECRETS = ("LASTFM_API_KEY", "SPOTIFY_CLIENT_SECRET", "AOTY_PROXY_URL")
+
+
+def env_file() -> Path:
+    """The file beside scrapy.cfg whose variables count where the environment has none of that name."""
+    return Path(closest_scrapy_cfg()).parent / ".env"
 
 
 def secret(name: str) -> str | None:

@@ -6,12 +6,12 @@ them from the environment where they are needed, so that no log, record or ``scr
 """
 
 import os
-from pathlib import Path
 
 from dotenv import load_dotenv
-from scrapy.utils.conf import closest_scrapy_cfg
 
-load_dotenv(Path(closest_scrapy_cfg()).parent / ".env")
+from lastfm_crawl.config import env_file
+
+load_dotenv(env_file())
 
 BOT_NAME = "lastfm_crawl"
 SPIDER_MODULES = ["lastfm_crawl.spiders"]

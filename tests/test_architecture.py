@@ -28,7 +28,7 @@ FLOORS = [
     {"commands"},
 ]
 #: On no floor: what flows, how a run ends, and what the settings mean.
-FREE = {"items", "stop", "config", "settings", "jobdir", "logins"}
+FREE = {"items", "stop", "config", "settings", "jobdir", "logins", "reference"}
 MODULES = sorted(path.relative_to(ROOT) for path in PACKAGE.rglob("*.py"))
 
 

@@ -113,11 +113,6 @@ def format_of(text: str) -> str:
         raise ValueError(f"--format: {text!r} is wrong: {exc}") from None
 
 
-def printable(text: str) -> str:
-    """*text* without what would steer a terminal."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)
-
-
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """*rows* below *title*; columns whose name begins with ``#`` are numbers."""
     on_terminal = sys.stdout.isatty()

@@ -1,4 +1,4 @@
-"""What is said of release years, in the same words on a terminal, in a picture and on a page."""
+"""What is said of figures, in the same words on a terminal, in a picture and on a page."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ _REASONS = {
 }
 
 
+def printable(text: str) -> str:
+    """*text* without what would steer a terminal or has no picture."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
 def name(years: ReleaseYears) -> str:
     """The user's name without what would steer a terminal or has no picture."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in years.user)
+    return printable(years.user)
 
 
 def profile_url(years: ReleaseYears) -> str:
