@@ -1,0 +1,168 @@
+"""Fetch jobs: what is being fetched for whom, how far it is, and how it ended; and whoever wants to follow.
+
+A job is a spider, or one of the users that a run of it names. It belongs to the run that began it last; what an earlier
+one says after that is not heard. Every change is announced on the channel ``fetch_jobs`` with the row as JSON
+(migration 0013): the same object that the functions which change jobs return.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+#: What is announced of a job: its columns by name, times in ISO 8601.
+Notice = dict[str, Any]
+
+#: Seconds after which a running job of which nothing was heard was killed; live ones are heard of every 30.
+SILENCE = 120
+#: What the runs of a spider do; those that are not named here fetch.
+PHASES = {
+    "spotify_artists": "matching",
+    "spotify_tracks": "matching",
+    "musicbrainz": "augmenting",
+    "aoty": "augmenting",
+    "track_tags": "augmenting",
+}
+#: The spider whose jobs of users count the plays that have a year.
+HISTORIES = "recent_tracks"
+
+_TIMES = ("created_at", "started_at", "updated_at", "finished_at")
+
+
+class Job(NamedTuple):
+    """A row of ``fetch_jobs``; ``status`` is ``running``, ``completed``, ``failed``, ``stopped`` or ``killed``."""
+
+    id: int
+    scope: str
+    username: str | None
+    year: int | None
+    status: str
+    phase: str
+    progress: int
+    total: int | None
+    unit: str
+    matched: int | None
+    fuzzy_matched: int | None
+    not_found: int | None
+    error_message: str | None
+    run_id: str
+    created_at: datetime
+    started_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, notice: Notice) -> Job:
+        """The job of which *notice* tells."""
+        times = {name: datetime.fromisoformat(notice[name]) if notice[name] else None for name in _TIMES}
+        return cls(**{**notice, **times})
+
+
+class Progress(NamedTuple):
+    """How far a job is; the total is None while nobody knows it."""
+
+    done: int
+    total: int | None
+
+
+_BEGIN = """
+INSERT INTO fetch_jobs AS j (scope, username, year, status, phase, unit, run_id, started_at, updated_at)
+VALUES (%(scope)s, %(username)s, %(year)s, 'running', %(phase)s, %(unit)s, %(run)s, now(), now())
+ON CONFLICT (scope, coalesce(lower(username), ''), coalesce(year, 0)) DO UPDATE
+SET username = excluded.username, status = 'running', phase = excluded.phase, progress = 0, total = NULL,
+    unit = excluded.unit, run_id = excluded.run_id, error_message = NULL, started_at = now(), updated_at = now(),
+    finished_at = NULL
+RETURNING fetch_job_as_json(j)
+"""
+_UPDATE = """
+UPDATE fetch_jobs j SET progress = n.done, total = n.total, updated_at = now()
+FROM unnest(%(ids)s::bigint[], %(done)s::bigint[], %(totals)s::bigint[]) AS n (id, done, total)
+WHERE j.id = n.id AND j.run_id = %(run)s AND j.status = 'running'
+RETURNING fetch_job_as_json(j)
+"""
+_FINISH = """
+UPDATE fetch_jobs j SET status = %(status)s, error_message = %(message)s, updated_at = now(), finished_at = now()
+WHERE run_id = %(run)s AND status = 'running'
+RETURNING fetch_job_as_json(j)
+"""
+
+
+def begin(
+    connection: psycopg.Connection, run_id: str, scope: str, unit: str, users: Sequence[str] | None, year: int | None
+) -> list[Notice]:
+    """The jobs of a run that begins: of each of *users*, or one without a user. What was there is taken over."""
+    values = {"run": run_id, "scope": scope, "unit": unit, "year": year, "phase": PHASES.get(scope, "fetching")}
+    return [
+        notice
+        for username in users or (None,)
+        for (notice,) in connection.execute(_BEGIN, {**values, "username": username})
+    ]
+
+
+def update(connection: psycopg.Connection, run_id: str, progress: Mapping[int, Progress]) -> list[Notice]:
+    """How far the jobs of *run_id* with these ids are; those that are not its own any more are left alone."""
+    values = {
+        "run": run_id,
+        "ids": list(progress),
+        "done": [p.done for p in progress.values()],
+        "totals": [p.total for p in progress.values()],
+    }
+    return [notice for (notice,) in connection.execute(_UPDATE, values)]
+
+
+def finish(connection: psycopg.Connection, run_id: str, status: str, message: str | None) -> list[Notice]:
+    """The jobs of *run_id* end as ``completed``, ``failed`` or ``stopped``; *message* says why."""
+    return [notice for (notice,) in connection.execute(_FINISH, {"run": run_id, "status": status, "message": message})]
+
+
+def list_jobs(connection: psycopg.Connection, *, username: str | None = None, running: bool = False) -> list[Job]:
+    """The jobs, the newest first: all, those of *username*, those that are *running* (or were killed meanwhile)."""
+    rows = connection.execute(
+        """
+        SELECT id, scope, username, year,
+               CASE WHEN status = 'running' AND updated_at < now() - make_interval(secs => %(silence)s)
+                    THEN 'killed' ELSE status END,
+               phase, progress, total, unit, matched, fuzzy_matched, not_found, error_message, run_id, created_at,
+               started_at, updated_at, finished_at
+        FROM fetch_jobs
+        WHERE (%(username)s::text IS NULL OR lower(username) = lower(%(username)s))
+          AND (NOT %(running)s OR status = 'running')
+        ORDER BY started_at DESC, id
+        """,
+        {"silence": SILENCE, "username": username, "running": running},
+    )
+    return [Job(*row) for row in rows]
+
+
+def follow(conninfo: str, patience: float = 1.0) -> Iterator[Job | None]:
+    """Every job as it is, then each as it changes; and None every *patience* seconds, for whoever has else to do.
+
+    A job of which nothing was heard for long comes once more, as killed. Raises psycopg.OperationalError.
+    """
+    with psycopg.connect(conninfo, autocommit=True, application_name="lastfm_crawl") as connection:
+        connection.execute("LISTEN fetch_jobs")  # before the first look: nothing is missed between the two
+        heard: dict[int, float] = {}  # when each running job was heard of
+        for job in list_jobs(connection):
+            if job.status == "running":
+                heard[job.id] = time.monotonic()
+            yield job
+        while True:
+            for notice in connection.notifies(timeout=patience):
+                job = Job.of(json.loads(notice.payload))
+                heard.pop(job.id, None)
+                if job.status == "running":
+                    heard[job.id] = time.monotonic()
+                yield job
+            if any(time.monotonic() - when > SILENCE for when in heard.values()):
+                for job in list_jobs(connection, running=True):
+                    if job.status == "killed" and job.id in heard:
+                        del heard[job.id]
+                        yield job
+            yield None
