@@ -9,7 +9,8 @@ knows is null. Of a :class:`Status`:
 example}] · ``jobs`` [{scope, username, year, status, phase, progress, total, unit, matched, fuzzy_matched, not_found,
 error_message, …, per_minute, seconds_left}] · ``runs`` [{id, spider, started_at, finished_at, finish_reason, exit_code,
 lost, problems}] · ``sinks`` [{sink, target, kind, rows, users, since, attempts, last_error}] · ``kept`` {size, cap,
-by_method, by_user: [{name, answers, size}]} · ``disk`` {path, free, total}
+by_method, by_user: [{name, answers, size}]} · ``disk`` {path, free, total} · ``estimates`` [{phase, requests, seconds,
+size, basis, because}] of what is left to ask Last.fm for
 
 and of a :class:`UserDetail`: ``user`` {name, status, detail, playcount, scrobbles} · ``lists`` [{method, params, done,
 pages}] · ``windows`` [{first, end, reported, stored, undated, duplicates, explained, rows_done}] · ``failing`` ·
@@ -25,12 +26,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lastfm_crawl.insight.estimates import Estimate, Wanted, count, estimates
 from lastfm_crawl.items import user_key
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.warehouse import backlog, jobs, queries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import psycopg
@@ -47,6 +49,8 @@ _COUNTED = 3_000_000
 #: What `crawl friends` takes as max_users when nothing else is said.
 _MAX_USERS = 10_000
 _HISTORIES = "user.getRecentTracks"
+#: Phases that ask Last.fm about users; what the others would ask takes a look at all plays.
+_ESTIMATED = ("friends", "top_artists", "top_tracks", "recent_tracks")
 
 
 class Totals(NamedTuple):
@@ -131,6 +135,7 @@ class Status:
     sinks: Sequence[backlog.Lag]
     kept: Kept
     disk: Disk
+    estimates: Sequence[Estimate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +149,12 @@ class UserDetail:
     jobs: Sequence[jobs.Job]
 
 
-def read(connection: psycopg.Connection, data: Path, cap_mb: float) -> Status:
-    """The status of the warehouse, of the data folder *data*, and against the cap of *cap_mb* megabytes (0: none)."""
+def read(connection: psycopg.Connection, data: Path, cap_mb: float, paces: Mapping[str, float]) -> Status:
+    """The status of the warehouse and of the data folder *data*.
+
+    *cap_mb*: megabytes that Last.fm's terms allow (0: there is an agreement). *paces*: seconds between two requests to
+    each service.
+    """
     users = dict(queries.users_by_status(connection))
     return Status(
         read_at=datetime.now(UTC),
@@ -163,6 +172,7 @@ def read(connection: psycopg.Connection, data: Path, cap_mb: float) -> Status:
             queries.stored_by_user(connection, USERS),
         ),
         disk=disk(data),
+        estimates=_estimates(connection, paces),
     )
 
 
@@ -265,20 +275,32 @@ def _answered(connection: psycopg.Connection, method: str, params: str) -> set[s
     return {key for (key,) in rows}
 
 
-def _wanted(connection: psycopg.Connection, names: Sequence[str]) -> list[str]:
-    """Those of *names* whose friends the last crawl of friends would still ask for, if it were run again."""
+class _Limits(NamedTuple):
+    """Of the last crawl of friends."""
+
+    users: int
+    depth: int | None
+
+
+def _limits(connection: psycopg.Connection) -> _Limits:
     row = connection.execute(
         "SELECT arguments ->> 'max_users', arguments ->> 'max_depth' FROM runs WHERE spider = 'friends'"
         " ORDER BY id DESC LIMIT 1"
     ).fetchone()
-    max_users, max_depth = row or (None, None)
+    users, depth = row or (None, None)
+    return _Limits(int(users or _MAX_USERS), None if depth is None else int(depth))
+
+
+def _wanted(connection: psycopg.Connection, names: Sequence[str]) -> list[str]:
+    """Those of *names* whose friends the last crawl of friends would still ask for, if it were run again."""
+    limits = _limits(connection)
     members = queries.members(connection)
-    if len(members) >= int(max_users or _MAX_USERS):
+    if len(members) >= limits.users:
         return []
-    if max_depth is None:
+    if limits.depth is None:
         return list(names)
     depths = {member.name: member.depth for member in members}
-    return [name for name in names if (depth := depths[name]) is not None and depth < int(max_depth)]
+    return [name for name in names if (depth := depths[name]) is not None and depth < limits.depth]
 
 
 def _histories(connection: psycopg.Connection, marks_since: float) -> ListStatus:
@@ -309,6 +331,12 @@ def _failing(connection: psycopg.Connection, user: str | None = None) -> list[Fa
         {"key": None if user is None else user_key(user), "limit": REASONS},
     )
     return [Failing(*row) for row in rows]
+
+
+def _estimates(connection: psycopg.Connection, paces: Mapping[str, float]) -> list[Estimate]:
+    now = time.time()
+    wanted = Wanted(max_users=_limits(connection).users, histories=True, until=now)
+    return estimates(count(connection, wanted, now, _ESTIMATED), wanted, paces)
 
 
 def _jobs(connection: psycopg.Connection) -> list[jobs.Job]:

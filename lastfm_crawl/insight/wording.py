@@ -47,6 +47,21 @@ def amount(count: int, question: Question) -> str:
     return f"{count:,} {question.measure if count != 1 else question.measure[:-1]}"
 
 
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3.5 h``, ``2.1 days``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, hours = seconds / 60, seconds / 3600
+    if minutes < 90:
+        return f"{minutes:.0f} min"
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
+
+
+def megabytes(size: float) -> str:
+    """A size in bytes as ``12.3 MB``, from a thousand of these on as ``4.5 GB``."""
+    return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
+
+
 def label(bar: Bar, question: Question) -> str:
     """``1977``, ``1970s``."""
     return f"{bar.year}s" if question.by == "decade" else str(bar.year)
