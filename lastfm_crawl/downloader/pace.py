@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
+from lastfm_crawl.services import SERVICES
 from lastfm_crawl.stop import stopping
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
 
 #: Seconds between two requests that are never undercut, whatever DOWNLOAD_DELAY says: Last.fm's terms have 5 a second
 #: (historic clause 4.4), MusicBrainz declines everything above one, and albumoftheyear.org is for people.
@@ -72,6 +75,16 @@ class HostPace:
         return 0.0
 
 
+def _delay(host: str, wanted: float) -> float:
+    return max(wanted, FLOORS.get(host, 0.0))
+
+
+def paces(settings: BaseSettings) -> dict[str, float]:
+    """Seconds between two requests to each service (of SERVICES) while all is well."""
+    hosts = {name: urlsplit(settings[service.url_setting]).hostname or "" for name, service in SERVICES.items()}
+    return {name: _delay(host, settings.getfloat("DOWNLOAD_DELAY")) for name, host in hosts.items()}
+
+
 class Pacer:
     """The paces of all hosts of one crawl."""
 
@@ -83,7 +96,7 @@ class Pacer:
     def host(self, name: str) -> HostPace:
         """The pace of one host."""
         if name not in self._hosts:
-            self._hosts[name] = HostPace(max(self._delay, FLOORS.get(name, 0.0)))
+            self._hosts[name] = HostPace(_delay(name, self._delay))
         return self._hosts[name]
 
     async def turn(self, name: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from doubles import crawler_with
 from hypothesis import given
 from hypothesis import strategies as st
+from scrapy.settings import Settings
 
 from lastfm_crawl.downloader.pace import (
     FIRST_PENALTY,
@@ -19,6 +20,7 @@ from lastfm_crawl.downloader.pace import (
     Pacer,
     StoppedWaitingError,
     pacer_of,
+    paces,
 )
 
 LASTFM = "ws.audioscrobbler.com"
@@ -215,3 +217,11 @@ async def test_nobody_waits_for_a_run_that_ends():
     crawler.engine._slot.closing = True
     with pytest.raises(StoppedWaitingError):
         await asyncio.wait_for(waiting, 2)
+
+
+def test_the_paces_that_estimates_count_with():
+    settings = Settings({"DOWNLOAD_DELAY": 0.1}, priority="cmdline")
+    settings.setmodule("lastfm_crawl.settings")
+    assert paces(settings) == {"user": 0.2, "spotify": 0.1, "musicbrainz": 1.0, "aoty": 3.0}
+    settings.set("LASTFM_API_URL", "http://127.0.0.1:1/2.0/", "cmdline")
+    assert paces(settings)["user"] == 0.1
