@@ -14,6 +14,7 @@ from rich.table import Table
 
 from lastfm_crawl import config
 from lastfm_crawl.commands.working import working
+from lastfm_crawl.insight.wording import printable
 from lastfm_crawl.spiders.arguments import one_of
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import tastes

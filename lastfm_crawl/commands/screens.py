@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from lastfm_crawl.insight.status import per_minute, seconds_left
+from lastfm_crawl.insight.status import Status, per_minute, seconds_left
 from lastfm_crawl.insight.wording import duration, megabytes, printable
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from lastfm_crawl.insight.status import Kept, Status, UserDetail
+    from lastfm_crawl.insight.status import Kept, UserDetail
     from lastfm_crawl.warehouse.backlog import Lag
     from lastfm_crawl.warehouse.jobs import Job
     from lastfm_crawl.warehouse.queries import AuditedWindow
@@ -39,8 +39,12 @@ def open_console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 
 
-def status_screen(status: Status) -> Group:
+def screen(found: Status | UserDetail) -> Group:
     """Everything that `scrapy status` shows."""
+    return _all(found) if isinstance(found, Status) else _one(found)
+
+
+def _all(status: Status) -> Group:
     totals = status.totals
     known = ", ".join(f"{count:,} {name}" for name, count in status.users.items())
     about = "" if totals.counted else "about "
@@ -85,11 +89,13 @@ def status_screen(status: Status) -> Group:
     parts += _kept(status.kept)
     free = status.disk.free
     style = "bold red" if free < sum(one.size for one in status.estimates) else ""
-    parts.append(Text.assemble((f"{megabytes(free)} free", style), f" where the data is ({printable(status.disk.path)})"))
+    parts.append(
+        Text.assemble((f"{megabytes(free)} free", style), f" where the data is ({printable(status.disk.path)})")
+    )
     return Group(*parts)
 
 
-def user_screen(detail: UserDetail) -> Group:
+def _one(detail: UserDetail) -> Group:
     """One user: the lists with their pages, and every window of the history with what became of its rows."""
     user = detail.user
     why = f" ({user.detail})" if user.detail else ""

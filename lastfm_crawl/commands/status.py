@@ -16,7 +16,7 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
-from lastfm_crawl.commands.screens import job_line, open_console, status_screen, user_screen
+from lastfm_crawl.commands.screens import job_line, open_console, screen
 from lastfm_crawl.downloader.pace import paces
 from lastfm_crawl.insight.status import as_json, read, read_user
 from lastfm_crawl.stop import Exit
@@ -46,10 +46,11 @@ class Command(ScrapyCommand):
 
     def long_desc(self) -> str:
         return (
-            "Of the lists of users: fetched, left for the next run (of them begun), with nothing to have (gone, private,"
-            " empty), and beyond the limits of the last crawl of friends. Times and room are estimates at the set pace."
-            " --watch goes on until Ctrl-C: on a terminal the screen changes with the jobs, elsewhere each change is a"
-            " line. --json has stable names (lastfm_crawl/insight/status.py), with --watch an object a line."
+            "Of the lists of users: fetched, left for the next run (of them begun), with nothing to have (gone,"
+            " private, empty), and beyond the limits of the last crawl of friends. What is to be asked for, how long that"
+            " takes at the set pace and the room for it are estimates. --watch goes on until Ctrl-C: on a terminal the screen"
+            " changes with the jobs, elsewhere each change is a line. --json has stable names"
+            " (lastfm_crawl/insight/status.py), with --watch an object a line."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -91,24 +92,24 @@ class Command(ScrapyCommand):
         if as_object:
             print(json.dumps(as_json(found), indent=2))
         else:
-            open_console().print(_screen(found))
+            open_console().print(screen(found))
 
     def _watch(self, *, as_objects: bool) -> None:
         if as_objects:
-            for found, _ in self._changes():
+            for found in self._changes():
                 print(json.dumps(as_json(found)), flush=True)
         elif sys.stdout.isatty():
             with Live(console=open_console(), auto_refresh=False, screen=True) as live:
-                for found, _ in self._changes():
-                    live.update(_screen(found), refresh=True)
+                for found in self._changes():
+                    live.update(screen(found), refresh=True)
         else:
             since = datetime.now(UTC)
             for job in jobs.follow(self._database.conninfo):
                 if job is not None and self._is_about(job) and (job.finished_at is None or job.finished_at >= since):
                     print(job_line(job), flush=True)
 
-    def _changes(self) -> Iterator[tuple[Status | UserDetail, float]]:
-        """The status, and again whenever a job has changed, with the seconds that reading it took."""
+    def _changes(self) -> Iterator[Status | UserDetail]:
+        """The status, and again whenever a job has changed."""
         pause = looked_at = 0.0
         changed = True
         for job in jobs.follow(self._database.conninfo):
@@ -119,7 +120,7 @@ class Command(ScrapyCommand):
                 looked_at = time.monotonic()
                 pause = max(_INTERVAL, _SHARE * (looked_at - now))
                 changed = False
-                yield found, looked_at - now
+                yield found
 
     def _is_about(self, job: jobs.Job) -> bool:
         return self._user is None or (job.username or "").lower() == self._user.lower()
