@@ -58,6 +58,7 @@ def _all(status: Status) -> Group:
     rows = (
         (one.spider, f"{one.fetched:,}", f"{one.left:,}", f"{one.begun:,}", f"{one.nothing:,}", f"{one.beyond:,}")
         for one in status.lists
+        if totals.users
     )
     parts += _table(("lists of users", "fetched", "left", "begun", "nothing", "beyond"), rows)
     failing = ((one.method, one.status, f"{one.users:,}", one.reason, one.example) for one in status.failing)
@@ -71,6 +72,7 @@ def _all(status: Status) -> Group:
             one.basis.value + (f": {one.because}" if one.because else ""),
         )
         for one in status.estimates
+        if one.requests
     )
     parts += _table(("to ask for", "requests", "takes", "room", "how sure"), needs)
     runs = (

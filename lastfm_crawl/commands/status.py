@@ -46,11 +46,10 @@ class Command(ScrapyCommand):
 
     def long_desc(self) -> str:
         return (
-            "Of the lists of users: fetched, left for the next run (of them begun), with nothing to have (gone,"
-            " private, empty), and beyond the limits of the last crawl of friends. What is to be asked for, how long that"
-            " takes at the set pace and the room for it are estimates. --watch goes on until Ctrl-C: on a terminal the screen"
-            " changes with the jobs, elsewhere each change is a line. --json has stable names"
-            " (lastfm_crawl/insight/status.py), with --watch an object a line."
+            "Of the lists of users: fetched, left for the next run (of them begun), with nothing to have (gone, private"
+            ", empty), and beyond the limits of the last crawl of friends. Requests, time at the set pace and room are"
+            " estimates. --watch goes on until Ctrl-C: on a terminal the screen changes with the jobs, elsewhere each"
+            " change is a line. --json has stable names (lastfm_crawl/insight/status.py); --watch: one a line."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
