@@ -38,6 +38,11 @@ def database_folder(settings: BaseSettings) -> Path:
     return Path(settings["DATA_DIR"], "postgres")
 
 
+def spool_folder(settings: BaseSettings) -> Path:
+    """Where answers wait that a far store did not take."""
+    return Path(settings["DATA_DIR"], "spool")
+
+
 def user_agent(settings: BaseSettings) -> str:
     """An honest User-Agent, with the contact when there is one."""
     contact = settings["CONTACT"]
@@ -76,7 +81,7 @@ class ProjectAddon:
     def update_settings(settings: BaseSettings) -> None:
         """Fill in what depends on DATA_DIR, CONTACT and DOWNLOAD_DELAY."""
         settings.set("RESPONSE_STORE", store_location(settings), "cmdline")
-        settings.set("RESPONSE_SPOOL", str(Path(settings["DATA_DIR"], "spool")), "cmdline")
+        settings.set("RESPONSE_SPOOL", str(spool_folder(settings)), "cmdline")
         if (settings.getpriority("USER_AGENT") or 0) < SETTINGS_PRIORITIES["project"]:
             settings.set("USER_AGENT", user_agent(settings), "addon")
         if not settings.getfloat("DOWNLOAD_DELAY"):

@@ -27,14 +27,19 @@ class Signer(Protocol):
         """What *request* went out with is worn out: the next one gets something fresh."""
 
 
+def with_key(url: str) -> str:
+    """*url* with the key of Last.fm, when there is one."""
+    key = secret("LASTFM_API_KEY")
+    return url if key is None else lastfm.signed(url, key)
+
+
 class LastfmSigner:
     """Adds the API key to the URL."""
 
     @staticmethod
     async def sign(request: Request) -> Request:
         """A copy of *request* with the key, when there is one."""
-        key = secret("LASTFM_API_KEY")
-        return request if key is None else request.replace(url=lastfm.signed(request.url, key))
+        return request.replace(url=with_key(request.url))
 
     def renew(self, request: Request) -> None:
         """Nothing: a key does not wear out."""

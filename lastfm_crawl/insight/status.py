@@ -175,7 +175,7 @@ def read(connection: psycopg.Connection, data: Path, cap_mb: float, paces: Mappi
             queries.stored_by_user(connection, USERS),
         ),
         disk=disk(data),
-        estimates=_estimates(connection, paces),
+        estimates=what_is_left(connection, paces),
     )
 
 
@@ -199,6 +199,13 @@ def disk(folder: Path) -> Disk:
         folder = folder.parent
     usage = shutil.disk_usage(folder)
     return Disk(str(folder), usage.free, usage.total)
+
+
+def what_is_left(connection: psycopg.Connection, paces: Mapping[str, float]) -> list[Estimate]:
+    """What the spiders that ask Last.fm about users would ask for, as far as the last crawl of friends was to go."""
+    now = time.time()
+    wanted = Wanted(max_users=_limits(connection).users, histories=True, until=now)
+    return estimates(count(connection, wanted, now, _ESTIMATED), wanted, paces)
 
 
 def per_minute(job: jobs.Job) -> float | None:
@@ -345,12 +352,6 @@ def _failing(connection: psycopg.Connection, user: str | None = None) -> list[Fa
         {"key": None if user is None else user_key(user), "limit": REASONS},
     )
     return [Failing(*row) for row in rows]
-
-
-def _estimates(connection: psycopg.Connection, paces: Mapping[str, float]) -> list[Estimate]:
-    now = time.time()
-    wanted = Wanted(max_users=_limits(connection).users, histories=True, until=now)
-    return estimates(count(connection, wanted, now, _ESTIMATED), wanted, paces)
 
 
 def _jobs(connection: psycopg.Connection) -> list[jobs.Job]:
