@@ -28,7 +28,7 @@ _NUMBERS = {
     "reported", "requests", "rows read", "rows sent", "stored", "undated", "users", "users waiting",
 }  # fmt: skip
 #: Columns of words that are whole or not there at all.
-_WHOLE = {"done", "explained", "from", "room", "since", "takes", "time left", "to"}
+_WHOLE = {"done", "explained", "from", "room", "since", "state", "takes", "time left", "to"}
 #: Of lines that nobody is to fold.
 _WIDTH = 500
 _BAD = {"failed", "killed"}
@@ -122,7 +122,6 @@ def _one(detail: UserDetail) -> Group:
 
 def job_line(job: Job) -> str:
     """One job in one line: ``recent_tracks of RJ, 2016: running, 12 of 50 pages, 58 a minute, 40 s left``."""
-    subject = ", ".join(str(part) for part in (job.username, job.year) if part is not None)
     rate, left = per_minute(job), seconds_left(job)
     parts = [
         job.status,
@@ -131,7 +130,12 @@ def job_line(job: Job) -> str:
         f"{duration(left)} left" if left is not None else "",
         job.error_message or "",
     ]
-    return printable(f"{job.scope}{f' of {subject}' if subject else ''}: {', '.join(filter(None, parts))}")
+    return printable(f"{_title(job)}: {', '.join(filter(None, parts))}")
+
+
+def _title(job: Job) -> str:
+    subject = ", ".join(str(part) for part in (job.username, job.year) if part is not None)
+    return f"{job.scope} of {subject}" if subject else job.scope
 
 
 def _done(job: Job) -> str:
@@ -141,18 +145,17 @@ def _done(job: Job) -> str:
 def _jobs(jobs: Sequence[Job]) -> list[RenderableType]:
     rows = (
         (
-            job.scope,
-            job.username or "everyone",
-            "" if job.year is None else str(job.year),
+            _title(job),
             Text(job.status, "bold red" if job.status in _BAD else "green" if job.status == "running" else ""),
             f"{_done(job)} {job.unit}",
             "" if (rate := per_minute(job)) is None else f"{rate:,.0f}",
             "" if (left := seconds_left(job)) is None else duration(left),
-            job.error_message or "",
         )
         for job in jobs
     )
-    return _table(("jobs", "of", "year", "", "done", "per min", "time left", "why"), rows)
+    why = [f"{_title(job)}: {job.error_message}" for job in jobs if job.error_message]
+    reasons = [Text(printable(line)) for line in why]
+    return [*_table(("jobs", "state", "done", "per min", "time left"), rows), *reasons, *([""] if why else [])]
 
 
 def _sinks(lags: Sequence[Lag]) -> list[RenderableType]:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from scrapy.exceptions import UsageError
 from lastfm_crawl import config
 from lastfm_crawl.commands.screens import job_line, open_console, screen
 from lastfm_crawl.downloader.pace import paces
-from lastfm_crawl.insight.status import as_json, read, read_user
+from lastfm_crawl.insight.status import as_json, latest_jobs, read, read_user
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import jobs
 from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
     from lastfm_crawl.insight.status import Status, UserDetail
 
-#: Seconds between two looks at the warehouse while it is watched; a look that takes long is taken less often.
+#: Seconds between two changes of what is shown while it is watched, and how many times as long as it takes to read all
+#: of it passes before it is read again.
 _INTERVAL = 1.0
 _SHARE = 5
 
@@ -108,18 +110,24 @@ class Command(ScrapyCommand):
                     print(job_line(job), flush=True)
 
     def _changes(self) -> Iterator[Status | UserDetail]:
-        """The status, and again whenever a job has changed."""
-        pause = looked_at = 0.0
-        changed = True
+        """The status, and again whenever a job has changed; what takes long to read follows less often."""
+        found = self._read()
+        yield found
+        shown, next_look, changed, behind = time.monotonic(), 0.0, False, False
         for job in jobs.follow(self._database.conninfo):
             changed = changed or (job is not None and self._is_about(job))
             now = time.monotonic()
-            if changed and now - looked_at >= pause:
+            if (changed or behind) and now >= next_look:
                 found = self._read()
-                looked_at = time.monotonic()
-                pause = max(_INTERVAL, _SHARE * (looked_at - now))
-                changed = False
-                yield found
+                next_look = now + max(_INTERVAL, (1 + _SHARE) * (time.monotonic() - now))
+                behind = False
+            elif changed and now - shown >= _INTERVAL:
+                found = replace(found, jobs=self._database.run(latest_jobs, self._user))
+                behind = True
+            else:
+                continue
+            changed, shown = False, time.monotonic()
+            yield found
 
     def _is_about(self, job: jobs.Job) -> bool:
         return self._user is None or (job.username or "").lower() == self._user.lower()

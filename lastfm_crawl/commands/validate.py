@@ -79,6 +79,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from wrong or [Finding(State.OK, "settings", "can be read")]
     yield from readiness.versions(config.env_file().with_name("requirements.txt"))
     yield from readiness.contact(settings)
+    lacking = _credentials(settings)
+    yield from filter(None, lacking.values())
     if wrong:
         return
     yield from readiness.pace(settings)
@@ -88,8 +90,10 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _within("warehouse", partial(_warehouse, settings))
     yield from _within("MusicBrainz", partial(readiness.mirror, settings))
     yield from _within("sinks", partial(readiness.sinks, settings))
-    yield from _spotify(settings)
-    yield from _lastfm(settings)
+    if lacking["Spotify"] is None:
+        yield from _spotify(settings)
+    if lacking["Last.fm"] is None:
+        yield from _lastfm(settings)
 
 
 def _configuration(settings: Settings) -> Iterator[Finding]:
@@ -126,16 +130,23 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
     yield from readiness.room(settings, left)
 
 
+def _credentials(settings: Settings) -> dict[str, Finding | None]:
+    """For each service that wants credentials what is to be said before it is asked; None: it can be asked."""
+    wanted = {"Last.fm": ("LASTFM_API_KEY",), "Spotify": ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET")}
+    found: dict[str, Finding | None] = {}
+    for service, names in wanted.items():
+        missing = [name for name in names if not (config.secret(name) if name in config.SECRETS else settings[name])]
+        found[service] = None
+        if missing and service == "Spotify" and missing == list(names):
+            line = f"{' and '.join(missing)} are not set: artists and tracks are not searched there"
+            found[service] = Finding(State.SKIPPED, service, line)
+        elif missing:
+            line = f"{missing[0]} is not set: {WHERE_TO_GET[missing[0]]}; put it into the environment or .env"
+            found[service] = Finding(State.WRONG, service, line)
+    return found
+
+
 def _spotify(settings: Settings) -> Iterator[Finding]:
-    if not settings["SPOTIFY_CLIENT_ID"] and not config.secret("SPOTIFY_CLIENT_SECRET"):
-        yield Finding(
-            State.SKIPPED, "Spotify", "SPOTIFY_CLIENT_ID is not set: artists and tracks are not searched there"
-        )
-        return
-    for name in ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET"):
-        if not (config.secret(name) if name in config.SECRETS else settings[name]):
-            yield Finding(State.WRONG, "Spotify", f"{name} is not set: {WHERE_TO_GET[name]}")
-            return
     try:
         ask_spotify(settings)
     except RefusedError as exc:
@@ -147,10 +158,6 @@ def _spotify(settings: Settings) -> Iterator[Finding]:
 
 
 def _lastfm(settings: Settings) -> Iterator[Finding]:
-    if not config.secret("LASTFM_API_KEY"):
-        line = f"LASTFM_API_KEY is not set: {WHERE_TO_GET['LASTFM_API_KEY']}; put it into the environment or .env"
-        yield Finding(State.WRONG, "Last.fm", line)
-        return
     try:
         ahead = ask_lastfm(settings)
     except RefusedError as exc:

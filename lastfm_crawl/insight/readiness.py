@@ -108,7 +108,7 @@ def contact(settings: Settings) -> Iterator[Finding]:
     elif _MAIL.fullmatch(text) or _PAGE.fullmatch(text):
         yield Finding(State.OK, "CONTACT", f"services see {config.user_agent(settings)}")
     else:
-        yield Finding(State.WRONG, "CONTACT", f"{text!r} is neither a mail address nor a URL that somebody could use")
+        yield Finding(State.WARNING, "CONTACT", f"{text!r} is neither a mail address nor a URL that somebody could use")
 
 
 def pace(settings: Settings) -> Iterator[Finding]:

@@ -165,7 +165,7 @@ def read(connection: psycopg.Connection, data: Path, cap_mb: float, paces: Mappi
         totals=_totals(connection, sum(users.values())),
         lists=_lists(connection, sum(users.values())),
         failing=_failing(connection),
-        jobs=_jobs(connection),
+        jobs=latest_jobs(connection),
         runs=_runs(connection),
         sinks=backlog.lags(connection),
         kept=Kept(
@@ -189,8 +189,17 @@ def read_user(connection: psycopg.Connection, name: str) -> UserDetail | None:
         queries.user_pages(connection, name),
         queries.audit(connection, name),
         _failing(connection, name),
-        jobs.list_jobs(connection, username=name),
+        latest_jobs(connection, name),
     )
+
+
+def latest_jobs(connection: psycopg.Connection, user: str | None = None) -> list[jobs.Job]:
+    """All jobs that run, or were killed, and the last that ended; with *user* all of that user."""
+    every = jobs.list_jobs(connection, username=user)
+    if user is not None:
+        return every
+    under_way = [job for job in every if job.finished_at is None]
+    return [*under_way, *[job for job in every if job.finished_at is not None][:ENDED]]
 
 
 def disk(folder: Path) -> Disk:
@@ -352,13 +361,6 @@ def _failing(connection: psycopg.Connection, user: str | None = None) -> list[Fa
         {"key": None if user is None else user_key(user), "limit": REASONS},
     )
     return [Failing(*row) for row in rows]
-
-
-def _jobs(connection: psycopg.Connection) -> list[jobs.Job]:
-    every = jobs.list_jobs(connection)
-    under_way = [job for job in every if job.finished_at is None]
-    ended = [job for job in every if job.finished_at is not None]
-    return [*under_way, *ended[:ENDED]]
 
 
 def _runs(connection: psycopg.Connection) -> list[Run]:
