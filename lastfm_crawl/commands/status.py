@@ -111,13 +111,12 @@ class Command(ScrapyCommand):
 
     def _changes(self) -> Iterator[Status | UserDetail]:
         """The status, and again whenever a job has changed; what takes long to read follows less often."""
-        found = self._read()
-        yield found
-        shown, next_look, changed, behind = time.monotonic(), 0.0, False, False
+        found, shown, next_look = None, 0.0, 0.0
+        changed = behind = False
         for job in jobs.follow(self._database.conninfo):
             changed = changed or (job is not None and self._is_about(job))
             now = time.monotonic()
-            if (changed or behind) and now >= next_look:
+            if found is None or ((changed or behind) and now >= next_look):
                 found = self._read()
                 next_look = now + max(_INTERVAL, (1 + _SHARE) * (time.monotonic() - now))
                 behind = False
