@@ -213,7 +213,8 @@ def disk(folder: Path) -> Disk:
 def what_is_left(connection: psycopg.Connection, paces: Mapping[str, float]) -> list[Estimate]:
     """What the spiders that ask Last.fm about users would ask for, as far as the last crawl of friends was to go."""
     now = time.time()
-    wanted = Wanted(max_users=_limits(connection).users, histories=True, until=now)
+    limits = _limits(connection)
+    wanted = Wanted(max_users=None if limits is None else limits.users, histories=True, until=now)
     return estimates(count(connection, wanted, now, _ESTIMATED), wanted, paces)
 
 
@@ -295,24 +296,26 @@ def _answered(connection: psycopg.Connection, method: str, params: str) -> set[s
 
 
 class _Limits(NamedTuple):
-    """Of the last crawl of friends."""
+    """How far the last crawl of friends was to go."""
 
     users: int
     depth: int | None
 
 
-def _limits(connection: psycopg.Connection) -> _Limits:
+def _limits(connection: psycopg.Connection) -> _Limits | None:
     row = connection.execute(
         "SELECT arguments ->> 'max_users', arguments ->> 'max_depth' FROM runs WHERE spider = 'friends'"
         " ORDER BY id DESC LIMIT 1"
     ).fetchone()
-    users, depth = row or (None, None)
+    if row is None:
+        return None
+    users, depth = row
     return _Limits(int(users or _MAX_USERS), None if depth is None else int(depth))
 
 
 def _wanted(connection: psycopg.Connection, names: Sequence[str]) -> list[str]:
     """Those of *names* whose friends the last crawl of friends would still ask for, if it were run again."""
-    limits = _limits(connection)
+    limits = _limits(connection) or _Limits(_MAX_USERS, None)
     members = queries.members(connection)
     if len(members) >= limits.users:
         return []
