@@ -104,6 +104,7 @@ class Command(ScrapyCommand):
                 for found in self._changes():
                     live.update(screen(found), refresh=True)
         else:
+            self._read()  # a stranger is nobody to wait for
             since = datetime.now(UTC)
             for job in jobs.follow(self._database.conninfo):
                 if job is not None and self._is_about(job) and (job.finished_at is None or job.finished_at >= since):
