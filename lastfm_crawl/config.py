@@ -12,6 +12,8 @@ from scrapy.settings import SETTINGS_PRIORITIES
 from scrapy.utils.conf import closest_scrapy_cfg
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scrapy.settings import BaseSettings
 
 #: Never in settings, arguments, URLs, logs or records: only in the environment.
@@ -26,6 +28,14 @@ def env_file() -> Path:
 def secret(name: str) -> str | None:
     """The secret *name* from the environment (or ``.env``), or None; blanks around it are a copying mistake."""
     return os.environ.get(name, "").strip() or None
+
+
+def refuse_secrets(given: Iterable[str]) -> None:
+    """Raise ValueError when one of the names that were *given* on the command line is that of a secret."""
+    names = {name.upper() for name in given}
+    for name in SECRETS:
+        if name in names or name.partition("_")[2] in names:
+            raise ValueError(f"{name} must come from the environment or .env: arguments show in the process list")
 
 
 def store_location(settings: BaseSettings) -> str:
@@ -58,6 +68,10 @@ def check(settings: BaseSettings) -> None:
     proxy = urlsplit(secret("AOTY_PROXY_URL") or "http://none")
     if proxy.scheme not in {"http", "https"} or not proxy.hostname:
         raise ValueError("AOTY_PROXY_URL is not an http(s) URL")  # its text may hold a password
+    for name in ("ALERT_WEBHOOK", "JOB_WEBHOOK"):
+        parts = urlsplit(settings[name] or "http://none")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{name} is not an http(s) URL")  # whoever has it can post
     dataset = settings["BIGQUERY_DATASET"]
     if dataset and not re.fullmatch(r"[a-z0-9.:-]+\.\w+", dataset):
         raise ValueError(f"BIGQUERY_DATASET={dataset!r} is not project.dataset")

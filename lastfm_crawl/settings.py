@@ -53,6 +53,9 @@ LASTFM_STORAGE_CAP_MB = os.environ.get("LASTFM_STORAGE_CAP_MB", "100")
 EXPORT_EVERY = os.environ.get("EXPORT_EVERY", "0")
 # POSTed one JSON object when a run stops on a critical fault. Used by the alert extension.
 ALERT_WEBHOOK = os.environ.get("ALERT_WEBHOOK")
+# POSTed each change of a fetch job, the JSON that PostgreSQL announces on the channel fetch_jobs. None by default. Used
+# by the jobs extension.
+JOB_WEBHOOK = os.environ.get("JOB_WEBHOOK")
 # Seconds: the first pause after a transient error, doubled at every further one up to the second figure; the real
 # pause is a random part of it ("full jitter"). Used by the error middleware.
 BACKOFF_FIRST = 1.0
@@ -115,6 +118,7 @@ EXTENSIONS = {
     "lastfm_crawl.extensions.alerts.Alerts": 300,
     "lastfm_crawl.extensions.storage_cap.StorageCap": 400,
     "lastfm_crawl.extensions.exports.Exports": 500,
+    "lastfm_crawl.extensions.jobs.Jobs": 600,
     "scrapy.extensions.logstats.LogStats": None,  # counts stored answers as traffic; Progress does not
 }
 HTTPCACHE_ENABLED = True

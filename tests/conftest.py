@@ -50,6 +50,7 @@ def _no_environment(monkeypatch):
         "DATABASE_URL",
         "MUSICBRAINZ_DATABASE_URL",
         "ALERT_WEBHOOK",
+        "JOB_WEBHOOK",
         "BIGQUERY_DATASET",
         "BIGQUERY_EMULATOR_HOST",
         "FIRESTORE_PROJECT",

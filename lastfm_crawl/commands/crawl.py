@@ -64,10 +64,7 @@ class Command(crawl.Command):
         """Raise ValueError for what can be known to be wrong before anything is started."""
         assert self.settings is not None  # noqa: S101
         assert self.crawler_process is not None  # noqa: S101
-        given = {assignment.partition("=")[0].upper() for assignment in opts.set} | set(map(str.upper, opts.spargs))
-        for name in config.SECRETS:
-            if name in given or name.partition("_")[2] in given:
-                raise ValueError(f"{name} must come from the environment or .env: arguments show in the process list")
+        config.refuse_secrets([assignment.partition("=")[0] for assignment in opts.set] + list(opts.spargs))
         try:
             spider_class = self.crawler_process.spider_loader.load(spider)
         except KeyError:

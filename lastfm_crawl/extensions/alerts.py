@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import urllib.request
-from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from lastfm_crawl.extensions.outcome import judge
+from lastfm_crawl.extensions.webhook import WebhookError, post
 from lastfm_crawl.stop import Exit
 
 if TYPE_CHECKING:
@@ -20,14 +18,13 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
 logger = logging.getLogger(__name__)
-_TIMEOUT = 10  # seconds
 
 
 class Alerts:
     """Tells the owner; a webhook that fails is logged and changes nothing."""
 
     def __init__(self, crawler: Crawler) -> None:
-        self._url: str | None = crawler.settings["ALERT_WEBHOOK"]
+        self._url: str = crawler.settings["ALERT_WEBHOOK"] or ""
         if not self._url:
             raise NotConfigured
         self._crawler = crawler
@@ -51,13 +48,6 @@ class Alerts:
             "faults": outcome.faults,
         }
         try:
-            await asyncio.to_thread(self._post, json.dumps(alert).encode())
-        except (OSError, ValueError, HTTPException) as exc:
-            # The URL is a secret of its own kind: whoever has it can post.
-            logger.warning("the alert could not be sent: %s", type(exc).__name__)
-
-    def _post(self, body: bytes) -> None:
-        assert self._url is not None  # noqa: S101  (checked when we were made)
-        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})  # noqa: S310
-        with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310  (the owner's own setting)
-            pass
+            await asyncio.to_thread(post, self._url, alert)
+        except WebhookError as exc:
+            logger.warning("the alert could not be sent: %s", exc)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lastfm_crawl.items import user_key
 from lastfm_crawl.services import aoty, lastfm
-from lastfm_crawl.warehouse import queries
+from lastfm_crawl.warehouse import aoty_matches, artist_matches, queries, release_groups, track_matches, track_tags
+from lastfm_crawl.warehouse.most_played import among_most_played
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -99,7 +100,8 @@ class Counts(NamedTuple):
     left: Mapping[str, int] = {}
     history_requests: int = 0  # of known users
     plays_a_user: float | None = None
-    charts_left: int = 0  # charts of albumoftheyear.org that were never read
+    ratings_read: int = 0  # pages of albums of albumoftheyear.org, and its charts that were never read
+    charts_left: int = 0
     #: New ones that each user brought so far, by phase, where enough users were read to tell.
     growth: Mapping[str, float] = {}
     #: Mean bytes of an answer by method, where there are enough.
@@ -127,6 +129,7 @@ def count(connection: psycopg.Connection, wanted: Wanted, now: float, phases: It
         left=_users_left(connection, phases, now) | _rows_left(connection, phases, wanted, now),
         history_requests=_histories(connection, wanted, now) if wanted.histories and "recent_tracks" in phases else 0,
         plays_a_user=plays if with_plays >= ENOUGH else None,
+        ratings_read=aoty_matches.pages_read(connection) if "aoty" in phases else 0,
         charts_left=_charts_left(connection) if "aoty" in phases else 0,
         growth=_growth(connection),
         sizes=_sizes(connection),
@@ -213,8 +216,9 @@ def _enrichment(phase: str, counts: Counts, wanted: Wanted, new: int) -> _Figure
         users = 0
     most = wanted.top
     if phase == "aoty":
-        most = wanted.ratings
-        if counts.charts_left and not users:
+        most = None if wanted.ratings is None else max(0, wanted.ratings - counts.ratings_read)
+        left = left if most is None else min(left, most)
+        if counts.charts_left and not users and most != 0:
             return _Figure(phase, left + counts.charts_left, f"{counts.charts_left:,} charts, and what they name")
     if not users or (most is not None and left >= most):
         # An answer may lead to another question: a release that nobody knows is searched for by its names.
@@ -254,15 +258,6 @@ def _users_left(connection: psycopg.Connection, phases: set[str], now: float) ->
 
 def _rows_left(connection: psycopg.Connection, phases: set[str], wanted: Wanted, now: float) -> dict[str, int]:
     """Artists, tracks and albums that the spiders would ask about: counted with what they themselves look at."""
-    from lastfm_crawl.warehouse import (  # noqa: PLC0415  (half a second to import)
-        aoty_matches,
-        artist_matches,
-        release_groups,
-        track_matches,
-        track_tags,
-    )
-    from lastfm_crawl.warehouse.most_played import among_most_played  # noqa: PLC0415
-
     left = {}
     if "spotify_artists" in phases:
         ids = artist_matches.artists_to_search(connection, now)
@@ -280,8 +275,7 @@ def _rows_left(connection: psycopg.Connection, phases: set[str], wanted: Wanted,
         left["track_tags"] = len(among_most_played(connection, "tracks", ids, wanted.top))
     if "aoty" in phases:
         pages = aoty_matches.pages_left(connection, datetime.fromtimestamp(now - aoty.GOOD_TTL, UTC))
-        more = None if wanted.ratings is None else max(0, wanted.ratings - aoty_matches.pages_read(connection))
-        left["aoty"] = len(pages[:more])
+        left["aoty"] = len(pages)
     return left
 
 
@@ -307,10 +301,8 @@ def _histories(connection: psycopg.Connection, wanted: Wanted, now: float) -> in
 
 def _charts_left(connection: psycopg.Connection) -> int:
     """Years from which music was played, and whose charts were never read."""
-    from lastfm_crawl.warehouse.aoty_matches import years_played  # noqa: PLC0415  (half a second to import)
-
     read = {name for (name,) in connection.execute("SELECT subject FROM lookups WHERE method = 'aoty.list'")}
-    return sum(not any(name.endswith(f"/{year}") for name in read) for year in years_played(connection))
+    return sum(not any(name.endswith(f"/{year}") for name in read) for year in aoty_matches.years_played(connection))
 
 
 def _growth(connection: psycopg.Connection) -> dict[str, float]:

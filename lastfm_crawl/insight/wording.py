@@ -42,24 +42,29 @@ def percent(part: int, whole: int) -> str:
     return f"{share:.1f} %".replace(".0 %", " %")
 
 
-def amount(count: int, question: Question) -> str:
-    """``1,234 plays``, ``1 album``."""
-    return f"{count:,} {question.measure if count != 1 else question.measure[:-1]}"
-
-
 def duration(seconds: float) -> str:
-    """``40 s``, ``12 min``, ``3.5 h``, ``2.1 days``."""
+    """``40 s``, ``12 min``, ``3 h 20 min``, ``6 days 4 h``: two units at most."""
+    seconds = round(seconds)
     if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, hours = seconds / 60, seconds / 3600
-    if minutes < 90:
-        return f"{minutes:.0f} min"
-    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h" + (f" {minutes} min" if minutes else "")
+    days, hours = divmod(round(seconds / 3600), 24)
+    return f"{days} day{'s' if days > 1 else ''}" + (f" {hours} h" if hours else "")
 
 
 def megabytes(size: float) -> str:
     """A size in bytes as ``12.3 MB``, from a thousand of these on as ``4.5 GB``."""
     return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
+
+
+def amount(count: int, question: Question) -> str:
+    """``1,234 plays``, ``1 album``."""
+    return f"{count:,} {question.measure if count != 1 else question.measure[:-1]}"
 
 
 def label(bar: Bar, question: Question) -> str:

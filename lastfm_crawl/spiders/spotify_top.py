@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from lastfm_crawl.items import user_key
 from lastfm_crawl.logins import Logins
 from lastfm_crawl.services import spotify
 from lastfm_crawl.services.problems import Problem
@@ -42,6 +43,8 @@ class SpotifyTopSpider(ServiceSpider):
             for time_range in spotify.TIME_RANGES
         ]
         self.total = len(calls)
+        for user in users:
+            self.user_pages[user_key(user)] = 0, len(spotify.KINDS) * len(spotify.TIME_RANGES)
         for call in calls:
             yield self.ask(call, self.parse)
 
@@ -51,6 +54,8 @@ class SpotifyTopSpider(ServiceSpider):
         if isinstance(problem, Problem) and not problem.lasting:
             return  # counted as lost where it was refused
         page = self.answer(response)
+        done, pages = self.user_pages.get(user_key(page.user), (0, 1))
+        self.user_pages[user_key(page.user)] = done + 1, pages + (page.page < page.pages)
         if page.page < page.pages:
             params = dict(response.meta["call"].params)
             limit = int(params["limit"])

@@ -86,7 +86,9 @@ class UserListSpider(ServiceSpider):
         """One page of the list, which asks for the next: a list may grow while it is asked for."""
         page = self.answer(response)
         most = self.max_pages()
-        if page.page < (page.pages if most is None else min(page.pages, most)):
+        pages = page.pages if most is None else min(page.pages, most)
+        self.user_pages[user_key(page.user)] = page.page, max(page.page, pages)
+        if page.page < pages:
             yield self.ask(self.call(page.user, page.page + 1), self.parse, priority=1)
         if page.page == 1:
             self.done += 1

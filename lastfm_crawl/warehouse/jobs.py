@@ -30,8 +30,9 @@ PHASES = {
     "aoty": "augmenting",
     "track_tags": "augmenting",
 }
-#: The spider whose jobs of users count the plays that have a year.
+#: The spider whose jobs of users count the plays that have a year, and the one that finds the years.
 HISTORIES = "recent_tracks"
+YEARS = "musicbrainz"
 
 _TIMES = ("created_at", "started_at", "updated_at", "finished_at")
 
@@ -78,7 +79,11 @@ VALUES (%(scope)s, %(username)s, %(year)s, 'running', %(phase)s, %(unit)s, %(run
 ON CONFLICT (scope, coalesce(lower(username), ''), coalesce(year, 0)) DO UPDATE
 SET username = excluded.username, status = 'running', phase = excluded.phase, progress = 0, total = NULL,
     unit = excluded.unit, run_id = excluded.run_id, error_message = NULL, started_at = now(), updated_at = now(),
-    finished_at = NULL
+    finished_at = NULL,
+    -- What a user's plays come to stays true meanwhile; what a run finds is another in each.
+    matched = CASE WHEN j.username IS NOT NULL THEN j.matched END,
+    fuzzy_matched = CASE WHEN j.username IS NOT NULL THEN j.fuzzy_matched END,
+    not_found = CASE WHEN j.username IS NOT NULL THEN j.not_found END
 RETURNING fetch_job_as_json(j)
 """
 _UPDATE = """
@@ -91,6 +96,51 @@ _FINISH = """
 UPDATE fetch_jobs j SET status = %(status)s, error_message = %(message)s, updated_at = now(), finished_at = now()
 WHERE run_id = %(run)s AND status = 'running'
 RETURNING fetch_job_as_json(j)
+"""
+# By album first: a history has a hundred times as many plays. A job that is running counts at its own end.
+_COUNT_PLAYS = """
+WITH wanted AS MATERIALIZED (
+    SELECT j.id, j.year, u.id AS user_id FROM fetch_jobs j LEFT JOIN users u ON u.key = lower(j.username)
+    WHERE j.scope = %(scope)s AND j.username IS NOT NULL
+      AND (j.run_id = %(run)s OR %(run)s::text IS NULL AND j.status <> 'running')),
+albums_played AS MATERIALIZED (
+    SELECT s.user_id, extract(year FROM s.at AT TIME ZONE 'UTC') AS year, r.album_id, count(*) AS plays
+    FROM scrobbles s JOIN recordings r ON r.id = s.recording_id
+    WHERE s.user_id = ANY(ARRAY(SELECT user_id FROM wanted)) GROUP BY 1, 2, 3),
+years AS MATERIALIZED (
+    SELECT p.user_id, p.year, coalesce(y.status, 'not_found') AS status, sum(p.plays) AS plays
+    FROM albums_played p LEFT JOIN album_years y ON y.album_id = p.album_id GROUP BY 1, 2, 3),
+counted AS (
+    SELECT w.id, coalesce(sum(plays) FILTER (WHERE status = 'matched'), 0) AS matched,
+           coalesce(sum(plays) FILTER (WHERE status = 'fuzzy_matched'), 0) AS fuzzy_matched,
+           coalesce(sum(plays) FILTER (WHERE status = 'not_found'), 0) AS not_found
+    FROM wanted w LEFT JOIN years y ON y.user_id = w.user_id AND (w.year IS NULL OR w.year = y.year) GROUP BY w.id)
+UPDATE fetch_jobs j
+SET matched = c.matched, fuzzy_matched = c.fuzzy_matched, not_found = c.not_found, updated_at = now()
+FROM counted c
+WHERE j.id = c.id
+  AND (j.matched, j.fuzzy_matched, j.not_found) IS DISTINCT FROM (c.matched, c.fuzzy_matched, c.not_found)
+RETURNING fetch_job_as_json(j)
+"""
+_ARTISTS_OR_TRACKS = """
+SELECT count(*) FILTER (WHERE band = 'accept' AND tier = 'exact') AS matched,
+       count(*) FILTER (WHERE band = 'accept' AND tier <> 'exact') AS fuzzy_matched,
+       count(*) FILTER (WHERE band <> 'accept') AS not_found
+FROM {} WHERE searched_at >= %(since)s
+"""
+# What came of the questions that a run asked, by spider.
+_FOUND = {
+    "spotify_artists": _ARTISTS_OR_TRACKS.format("artist_matches"),
+    "spotify_tracks": _ARTISTS_OR_TRACKS.format("track_matches"),
+    YEARS: """
+SELECT (SELECT count(*) FROM releases WHERE asked_at >= %(since)s AND group_mbid IS NOT NULL) AS matched,
+       count(*) FILTER (WHERE band = 'accept') AS fuzzy_matched, count(*) FILTER (WHERE band <> 'accept') AS not_found
+FROM album_searches WHERE searched_at >= %(since)s
+""",
+}
+_COUNT_FOUND = """
+UPDATE fetch_jobs j SET matched = f.matched, fuzzy_matched = f.fuzzy_matched, not_found = f.not_found
+FROM ({}) f WHERE j.run_id = %(run)s AND j.scope = %(scope)s
 """
 
 
@@ -117,9 +167,34 @@ def update(connection: psycopg.Connection, run_id: str, progress: Mapping[int, P
     return [notice for (notice,) in connection.execute(_UPDATE, values)]
 
 
-def finish(connection: psycopg.Connection, run_id: str, status: str, message: str | None) -> list[Notice]:
-    """The jobs of *run_id* end as ``completed``, ``failed`` or ``stopped``; *message* says why."""
-    return [notice for (notice,) in connection.execute(_FINISH, {"run": run_id, "status": status, "message": message})]
+def finish(
+    connection: psycopg.Connection,
+    run_id: str,
+    status: str,
+    message: str | None,
+    progress: Mapping[int, Progress],
+    since: datetime,
+) -> list[Notice]:
+    """The jobs of *run_id*, begun at *since*, end as ``completed``, ``failed`` or ``stopped``; *message* says why.
+
+    Their figures are counted: plays that have a year, or what was found.
+    """
+    scopes = {notice["scope"] for notice in update(connection, run_id, progress)}
+    count_plays(connection, run_id)
+    for scope in scopes & _FOUND.keys():
+        values = {"run": run_id, "scope": scope, "since": since}
+        connection.execute(_COUNT_FOUND.format(_FOUND[scope]), values)
+    rows = connection.execute(_FINISH, {"run": run_id, "status": status, "message": message})
+    return [notice for (notice,) in rows]
+
+
+def count_plays(connection: psycopg.Connection, run_id: str | None = None) -> list[Notice]:
+    """How many plays of each user with a history job (in its year) have a release year: the jobs where that is new.
+
+    Those of *run_id*, or all that are not running.
+    """
+    rows = connection.execute(_COUNT_PLAYS, {"scope": HISTORIES, "run": run_id})
+    return [notice for (notice,) in rows]
 
 
 def list_jobs(connection: psycopg.Connection, *, username: str | None = None, running: bool = False) -> list[Job]:

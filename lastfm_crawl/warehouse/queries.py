@@ -468,6 +468,19 @@ def finish_run(
     )
 
 
+def requests_since(connection: psycopg.Connection, since: datetime) -> int:
+    """How many requests the runs made that began from *since* on and came to an end."""
+    row = connection.execute(
+        """
+        SELECT coalesce(sum(asked.value::bigint), 0)::bigint
+        FROM runs, jsonb_each_text(stats) AS asked
+        WHERE started_at >= %s AND asked.key LIKE 'lastfm_crawl/asked/%%'
+        """,
+        [since],
+    ).fetchone()
+    return row[0] if row else 0
+
+
 def restore_runs(connection: psycopg.Connection, records: Sequence[Mapping[str, object]]) -> None:
     """Write down the runs that ``state/runs/`` records, where they are missing."""
     connection.cursor().executemany(

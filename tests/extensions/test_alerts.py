@@ -13,7 +13,7 @@ from doubles import crawler_with
 from scrapy import Spider, signals
 from scrapy.exceptions import NotConfigured
 
-from lastfm_crawl.extensions import alerts as alerts_module
+from lastfm_crawl.extensions import webhook
 from lastfm_crawl.extensions.alerts import Alerts
 from lastfm_crawl.stop import REASONS, Exit
 
@@ -168,7 +168,7 @@ async def test_a_webhook_that_hangs_up_changes_nothing(caplog):
 
 
 async def test_a_webhook_that_never_answers_changes_nothing(caplog, monkeypatch):
-    monkeypatch.setattr(alerts_module, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(webhook, "_TIMEOUT", 0.2)
     await answer_with(None, caplog)
 
 

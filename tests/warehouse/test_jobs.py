@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import psycopg
 import pytest
 
 from lastfm_crawl.warehouse import jobs
 from lastfm_crawl.warehouse.jobs import Job, Progress
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -17,6 +21,10 @@ def connection(database_url):
 
 def begin(connection, run="run-1", scope="recent_tracks", users=("rj",), year=None):
     return jobs.begin(connection, run, scope, "pages", users, year)
+
+
+def finish(connection, status="completed", message=None, run="run-1", progress=None, since=LONG_AGO):
+    return jobs.finish(connection, run, status, message, progress or {}, since)
 
 
 def age(connection, seconds):
@@ -40,7 +48,7 @@ def test_a_job_runs_and_ends(connection):
     )  # fmt: skip
     assert (job.progress, job.total, job.unit) == (0, None, "pages")
     jobs.update(connection, "run-1", {job.id: Progress(2, 5)})
-    [notice] = jobs.finish(connection, "run-1", "completed", None)
+    [notice] = finish(connection)
     [job] = jobs.list_jobs(connection)
     assert job == Job.of(notice)
     assert (job.status, job.progress, job.total, job.error_message) == ("completed", 2, 5, None)
@@ -54,7 +62,7 @@ def test_follower_sees_what_is_and_what_changes(connection, database_url):
     first = jobs.list_jobs(connection, username="A")[0]
     jobs.update(connection, "run-1", {first.id: Progress(1, 2)})
     assert [(job.username, job.progress, job.total) for job in following(follower)] == [("a", 1, 2)]
-    jobs.finish(connection, "run-1", "stopped", "ü\n\x01" * 2_000)
+    finish(connection, "stopped", "ü\n\x01" * 2_000)
     told = following(follower)
     assert {job.status for job in told} == {"stopped"}
     assert told[0].error_message == ("ü\n\x01" * 400)[:1000]
