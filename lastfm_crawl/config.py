@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from scrapy.settings import SETTINGS_PRIORITIES
+from scrapy.utils.conf import closest_scrapy_cfg
 
 import lastfm_crawl
 from lastfm_crawl import secret_manager
@@ -41,6 +42,21 @@ _NUMBERS = {
     ),
     "MONITOR_MIN_ROWS": ("number of rows", math.inf),
 }
+
+
+def project_folder() -> Path | None:
+    """Where scrapy.cfg is. A job of Scrapyd's has none."""
+    found = closest_scrapy_cfg()
+    return Path(found).parent if found else None
+
+
+def env_file() -> Path | None:
+    """The file beside scrapy.cfg whose variables count where the environment has none of that name.
+
+    One that lies where a Scrapyd was started is not meant for its jobs.
+    """
+    folder = project_folder()
+    return folder / ".env" if folder else None
 
 
 def secret(name: str) -> str | None:
@@ -84,6 +100,11 @@ def store_location(settings: BaseSettings) -> str:
 def database_folder(settings: BaseSettings) -> Path:
     """Where the embedded PostgreSQL lives when no DATABASE_URL is set."""
     return Path(settings["DATA_DIR"], "postgres")
+
+
+def spool_folder(settings: BaseSettings) -> Path:
+    """Where answers wait that a far store did not take."""
+    return Path(settings["DATA_DIR"], "spool")
 
 
 def user_agent(settings: BaseSettings) -> str:
@@ -140,7 +161,7 @@ class ProjectAddon:
     def update_settings(settings: BaseSettings) -> None:
         """Fill in what depends on DATA_DIR, CONTACT and DOWNLOAD_DELAY."""
         settings.set("RESPONSE_STORE", store_location(settings), "cmdline")
-        settings.set("RESPONSE_SPOOL", str(Path(settings["DATA_DIR"], "spool")), "cmdline")
+        settings.set("RESPONSE_SPOOL", str(spool_folder(settings)), "cmdline")
         if (settings.getpriority("USER_AGENT") or 0) < SETTINGS_PRIORITIES["project"]:
             settings.set("USER_AGENT", user_agent(settings), "addon")
         if not settings.getfloat("DOWNLOAD_DELAY"):

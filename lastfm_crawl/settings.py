@@ -6,14 +6,13 @@ where they are needed, so that no log, record or ``scrapy settings`` can show th
 """
 
 import os
-from pathlib import Path
 
 from dotenv import load_dotenv
-from scrapy.utils.conf import closest_scrapy_cfg
 
-# A job of Scrapyd's has no scrapy.cfg, and an .env that lies where Scrapyd was started is not meant for it.
-if _cfg := closest_scrapy_cfg():
-    load_dotenv(Path(_cfg).parent / ".env")
+from lastfm_crawl.config import env_file
+
+if _file := env_file():
+    load_dotenv(_file)
 
 BOT_NAME = "lastfm_crawl"
 SPIDER_MODULES = ["lastfm_crawl.spiders"]

@@ -28,7 +28,7 @@ FLOORS = [
     {"commands"},
 ]
 #: On no floor: what flows, how a run ends, what the settings mean, and who is logged in.
-FREE = {"items", "stop", "config", "settings", "jobdir", "logins", "secret_manager"}
+FREE = {"items", "stop", "config", "settings", "jobdir", "logins", "secret_manager", "reference"}
 MODULES = sorted(path.relative_to(ROOT) for path in PACKAGE.rglob("*.py"))
 
 

@@ -35,6 +35,12 @@ class Signer(Protocol):
         """What *request* went out with is worn out: the next one gets something fresh."""
 
 
+def with_key(url: str, session: str = "") -> str:
+    """*url* with the key of Last.fm, when there is one; with a *session* signed, where the key's secret is known."""
+    key, shared = secret("LASTFM_API_KEY"), secret("LASTFM_API_SECRET") or ""
+    return url if key is None else lastfm.signed(url, key, shared, session if shared else "")
+
+
 class LastfmSigner:
     """Adds the API key to the URL; to a question about a user who has logged in, their session and a signature, too.
 
@@ -48,12 +54,8 @@ class LastfmSigner:
 
     async def sign(self, request: Request) -> Request:
         """A copy of *request* with the key, when there is one."""
-        key = secret("LASTFM_API_KEY")
-        if key is None:
-            return request
-        session, shared = await self.session_of(request.meta["call"]), secret("LASTFM_API_SECRET")
-        token = session.token if session and shared else ""
-        return request.replace(url=lastfm.signed(request.url, key, shared or "", token))
+        session = await self.session_of(request.meta["call"])
+        return request.replace(url=with_key(request.url, session.token if session else ""))
 
     async def renew(self, request: Request) -> None:
         """Drop the session of the user whom *request* is about: it goes unsigned from now on. A key is never renewed.
