@@ -79,8 +79,8 @@ class Wanted(NamedTuple):
     """What is to be had in the end, beside what is known already.
 
     ``max_users`` of None is no discovery. ``histories`` reach up to ``until`` (seconds since 1970). Of artists, tracks
-    and albums the ``top`` most played are asked about (None: all); of so many
-    albums as ``ratings`` the ratings are looked for.
+    and albums the ``top`` most played are asked about (None: all); of the ``ratings`` most played albums the ratings
+    are looked for.
     """
 
     seeds: Sequence[str] = ()
