@@ -56,9 +56,10 @@ class FriendsSpider(ServiceSpider):
         members = await run(queries.members)
         self._profiles = await run(queries.users_fetched, "user.getInfo", self.since)
         self._returned = await run(queries.returned, "user.getFriends", lastfm.get_friends("").list_params)
-        seeds = each_once([*await run(queries.seeds), *self.args["seeds"]])
+        named = self.named("seeds") or []
+        seeds = each_once([*await run(queries.seeds), *named])
         checks = ProfileChecks(self)
-        for seed in _unknown(self.args["seeds"], members, self._profiles):
+        for seed in _unknown(named, members, self._profiles):
             if (check := await checks.look(seed)) is not None:
                 yield check
                 if not check.total:
