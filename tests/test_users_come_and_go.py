@@ -57,6 +57,8 @@ def test_a_user_who_goes_and_comes_back(project, sandbox):
     succeed(project.crawl("top_artists", max_age=0))
     assert statuses(project, "ann") == ["ok", "not_found", "ok"]
     assert statuses(project, "bob") == ["ok"]
+    shown = project.run("status", "--user", "ann").stdout.splitlines()
+    assert [line.split()[2] for line in shown if line.startswith("2")] == ["ok", "not_found", "ok"]
     sandbox.log.clear()
     succeed(project.crawl("loved_tracks"))
     assert {call.user for call in sandbox.log} == {"ann"}  # what was left

@@ -350,7 +350,8 @@ def user_pages(connection: psycopg.Connection, user: str) -> list[UserList]:
         """
         SELECT p.method, p.params, count(*), (array_agg(greatest(f.pages, 1) ORDER BY f.fetched_at DESC))[1]
         FROM current_pages p JOIN fetches f USING (id)
-        WHERE p.user_id = %(id)s AND f.user_id = %(id)s AND p.method <> 'user.getRecentTracks' AND p.page > 0
+        WHERE p.user_id = %(id)s AND f.user_id = %(id)s AND p.page > 0
+          AND p.method NOT IN ('user.getRecentTracks', 'user.page')
         GROUP BY p.method, p.params ORDER BY p.method, p.params
         """,
         {"id": _user_id(connection, user)},
