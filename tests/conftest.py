@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import getpass
 import itertools
 import os
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 import pytest
 from gcs_server import GCSServer
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from scrapy.cmdline import execute
+from scrapy.utils.project import get_project_settings
 
 from lastfm_crawl.warehouse.embedded import EmbeddedPostgres
 from lastfm_crawl.warehouse.migrate import migrate
@@ -22,6 +27,10 @@ from lastfm_crawl.warehouse.migrate import migrate
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
 KEY = "canary0key0canary0key0canary0key"
+
+# Most tests run commands in processes of their own: compiled once, also where no bytecode is to be written.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    os.environ["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir(), f"lastfm_crawl-{getpass.getuser()}"))
 
 _databases = itertools.count(1)
 
@@ -36,6 +45,7 @@ def _no_environment(monkeypatch):
     """Tests see none of the settings that the one who runs them has in the environment or in .env."""
     for name in (
         "LASTFM_API_KEY",
+        "LASTFM_API_SECRET",
         "LASTFM_API_URL",
         "CONTACT",
         "MUSICBRAINZ_API_URL",
@@ -50,12 +60,20 @@ def _no_environment(monkeypatch):
         "DATABASE_URL",
         "MUSICBRAINZ_DATABASE_URL",
         "ALERT_WEBHOOK",
+        "SCRAPYD_URL",
+        "SCRAPYD_USERNAME",
+        "SCRAPYD_PASSWORD",
+        "METRICS_FILE",
+        "LOG_FORMAT",
+        "LOG_LEVEL",
+        "JOB_WEBHOOK",
         "BIGQUERY_DATASET",
         "BIGQUERY_EMULATOR_HOST",
         "FIRESTORE_PROJECT",
         "EXPORT_EVERY",
         "FIRESTORE_EMULATOR_HOST",
         "STORAGE_EMULATOR_HOST",
+        "SECRET_MANAGER_EMULATOR_HOST",
         "GOOGLE_APPLICATION_CREDENTIALS",
         "GOOGLE_CLOUD_PROJECT",
     ):
@@ -112,6 +130,30 @@ def gcs(monkeypatch):
         server.add_bucket("answers")
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         yield server
+
+
+class Said(NamedTuple):
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """A command in this process, with settings over the project's; not for one that crawls."""
+
+    def run(*words: str, **settings: str) -> Said:
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setenv("SCRAPY_SETTINGS_MODULE", "lastfm_crawl.settings")
+        chosen = get_project_settings()
+        chosen.setdict(settings, "cmdline")
+        with pytest.raises(SystemExit) as ended:
+            execute(["scrapy", *words], chosen)
+        return Said(ended.value.code or 0, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture

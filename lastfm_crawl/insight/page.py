@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from importlib.resources import files
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from lastfm_crawl.insight.years import Bar, ReleaseYears
 
-_HERE = Path(__file__).parent
+_HERE = files("lastfm_crawl.insight")
 #: Nothing is fetched, whatever a name holds.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 #: Width and height of the drawings in CSS pixels, by class: the page shows the one that fits.

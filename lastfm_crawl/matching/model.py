@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ Band = Literal["accept", "review", "reject"]
 
 _COLUMNS = {name: column for column, name in enumerate(FEATURES)}
 
-SHIPPED = Path(__file__).with_name("model.json")
+SHIPPED = files("lastfm_crawl.matching") / "model.json"
 
 
 class Verdict(NamedTuple):

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import accumulate
-from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lastfm_crawl.sandbox.history import YEAR_2025, History, Scrobble, listened
 from lastfm_crawl.sandbox.model import ArtistPlays, Computed, Loved, TrackPlays, User, World, mbid_of
 
-CATALOGUE = Path(__file__).with_name("world.json")
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+CATALOGUE = files("lastfm_crawl.sandbox") / "world.json"
 # One word a line would be a page.
 # fmt: off
 _FIRST = (
@@ -61,7 +64,7 @@ class _Circle:
         return cls(users - lonely - deleted, lonely, deleted, hubs, private)
 
 
-def demo_world(users: int = 300, seed: int = 7, catalogue: Path = CATALOGUE) -> World:
+def demo_world(users: int = 300, seed: int = 7, catalogue: Traversable = CATALOGUE) -> World:
     """Build the world that ``scrapy demo`` crawls; the same arguments give the same world."""
     if users < 1:
         raise ValueError("a demo world needs at least one user")

@@ -15,6 +15,7 @@ from scrapy import signals
 
 from lastfm_crawl.config import database_folder
 from lastfm_crawl.warehouse.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from lastfm_crawl.warehouse.forgotten import Forgotten
 from lastfm_crawl.warehouse.migrate import migrate
 
 if TYPE_CHECKING:
@@ -66,12 +67,15 @@ class Database:
         self._connection: psycopg.Connection | None = None
         self.conninfo = url or ""
 
-    def open(self) -> None:
-        """Connect and bring the schema up to date. Raises :class:`WarehouseUnavailableError`, at the first failure."""
+    def open(self, *, as_it_is: bool = False) -> None:
+        """Connect and bring the schema up to date, or leave it *as_it_is*.
+
+        Raises :class:`WarehouseUnavailableError`, at the first failure.
+        """
         try:
             if self._url:
                 check_url(self._url)
-            self._connect(first=True)
+            self._connect(first=not as_it_is)
         except (psycopg.Error, EmbeddedPostgresError, OSError, ValueError) as exc:
             raise WarehouseUnavailableError(_one_line(exc)) from exc
 
@@ -137,6 +141,8 @@ class Warehouse:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        #: Who is not to be asked about, nor named; known from before the first page on (the load pipeline).
+        self.forgotten = Forgotten()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
         self._opening: asyncio.Future[None] | None = None
 

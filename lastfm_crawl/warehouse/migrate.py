@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import yoyo
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
 
-FOLDER = Path(__file__).parent / "migrations"
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
+
+FOLDER: Traversable = files("lastfm_crawl.warehouse") / "migrations"
 # Any number, the same in every process: the advisory lock of whoever migrates.
 _LOCK = 0x1A57F3
 
@@ -24,8 +31,8 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
 
 def migrate(conninfo: str) -> None:
     """Apply what is missing, each migration in a transaction of its own. Raises psycopg.Error."""
-    migrations = yoyo.read_migrations(str(FOLDER))
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    with _on_disk() as folder, psycopg.connect(conninfo, autocommit=True) as connection:
+        migrations = yoyo.read_migrations(folder)
         # Held by the session, so it is gone when its process is; yoyo's own lock is a row that outlives a kill.
         connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         uri = DatabaseURI("postgresql+psycopg", None, None, None, None, "", {"conninfo": conninfo})
@@ -40,3 +47,18 @@ def migrate(conninfo: str) -> None:
                 backend.apply_migrations(backend.to_apply(migrations))
         finally:
             backend.connection.close()
+
+
+@contextmanager
+def _on_disk() -> Iterator[str]:
+    """A folder with the migrations. In an egg of Scrapyd's they are no files, so there copies are made.
+
+    They keep their names, which are their ids; yoyo's ``package:`` and ``as_file`` put something random before each.
+    """
+    if isinstance(FOLDER, Path):
+        yield str(FOLDER)
+        return
+    with TemporaryDirectory() as folder:
+        for migration in FOLDER.iterdir():
+            Path(folder, migration.name).write_bytes(migration.read_bytes())
+        yield folder
