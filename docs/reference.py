@@ -17,6 +17,9 @@ from scrapy.spiderloader import SpiderLoader
 from scrapy.utils.misc import walk_modules_iter
 from scrapy.utils.project import get_project_settings
 
+from lastfm_crawl import config
+from lastfm_crawl.reference import SECTIONS
+from lastfm_crawl.reference import settings as read_settings
 from lastfm_crawl.warehouse.embedded import EmbeddedPostgres
 from lastfm_crawl.warehouse.migrate import migrate
 
@@ -27,6 +30,15 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "reference"
+
+SECRET_TEXTS = {
+    "LASTFM_API_KEY": "of your API account; every spider of Last.fm needs it",
+    "LASTFM_API_SECRET": "stands beside the key; only for `scrapy lastfm login`",
+    "SPOTIFY_CLIENT_SECRET": "of your app, with `SPOTIFY_CLIENT_ID`",
+    "AOTY_PROXY_URL": "a proxy for the pages of albumoftheyear.org; its address may hold a user and a password",
+    "SCRAPYD_USERNAME": "for `scrapy schedule`, where Scrapyd asks for a login",
+    "SCRAPYD_PASSWORD": "the same",
+}
 
 #: What each stat of a run counts; ``{}`` stands for what is filled in. (Scrapy's own are in Scrapy's documentation.)
 STATS = {
@@ -44,6 +56,12 @@ STATS = {
     "lastfm_crawl/confirmations": 'second questions, before "no such user" is believed',
     "lastfm_crawl/split_pages": "pages that failed whole and were asked for in halves",
     "lastfm_crawl/lost": "pages that were given up",
+    "lastfm_crawl/errors/{}": "first-hand answers that were errors, and failed downloads, by kind",
+    "lastfm_crawl/pace_ms": "milliseconds that requests waited for their turn",
+    "lastfm_crawl/alarms": "what monitors found, in a line each",
+    "lastfm_crawl/logins_ended": "sessions that Last.fm did not take any more",
+    "lastfm_crawl/fresh/{}": "of first-hand answers, by method: pages, bytes, rows, rows skipped by reason, and rows "
+    "that have each field",
     "lastfm_crawl/pages": "pages that were parsed",
     "lastfm_crawl/pages_loaded": "pages that are in the warehouse; less than parsed is a loss",
     "lastfm_crawl/not_loaded": "pages that did not get there; the store has them",
@@ -134,6 +152,31 @@ def _shown(value: Any) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
+def settings() -> str:
+    """Every setting of ours, and the secrets."""
+    parts = [
+        "Environment variables, also from `.env` beside `scrapy.cfg` ([.env.example](../../.env.example)); "
+        "`-s NAME=value` wins over both, and is the only way to change what has no ✓ below. `scrapy config` shows "
+        "which value is in force and where it comes from. All others are Scrapy's own; of these, `LOG_LEVEL` and "
+        "`LOG_FORMAT` (`json`: an object a line) are read from the environment, too.",
+    ]
+    for section in SECTIONS:
+        rows = [
+            (f"`{s.name}`", f"`{s.default}`" if s.default else "none", "✓" if s.from_environment else "", s.comment)
+            for s in read_settings()
+            if s.section == section
+        ]
+        parts += [f"## {section.capitalize()}", _table(("setting", "default", "environment", "meaning"), rows)]
+    secrets = [(f"`{name}`", SECRET_TEXTS[name]) for name in (*config.SECRETS, *config.LOGINS)]
+    parts += [
+        "## Secrets",
+        "Only from the environment or `.env`, never by `-s` or `-a`, which show in the process list. A value may be "
+        "`sm://project/secret` (Google Secret Manager), but for Scrapyd's.",
+        _table(("secret", "meaning"), secrets),
+    ]
+    return _page("Settings", parts)
+
+
 def stats() -> str:
     """Every stat that the code counts."""
     rows = [(f"`{name.replace('{}', '…')}`", meaning) for name, meaning in STATS.items()]
@@ -156,9 +199,9 @@ def stats_in_code() -> set[str]:
                 found.add(node.value)
             elif isinstance(node, ast.JoinedStr):
                 found.add("".join(str(p.value) if isinstance(p, ast.Constant) else "{}" for p in node.values))
-    return {
-        name for name in found if re.fullmatch(r"(httpcache|lastfm_crawl)/\w*[^\W_](/{})?|lastfm_crawl/\w+_{}", name)
-    }
+    named = {f"{name}{{}}" if name.endswith("/") else name for name in found}  # a beginning that others complete
+    shape = re.compile(r"(httpcache|lastfm_crawl)/\w*[^\W_](/{})?|lastfm_crawl/\w+_{}")
+    return {name for name in named if shape.fullmatch(name)}
 
 
 def tables(conninfo: str) -> str:
@@ -210,6 +253,7 @@ def pages(conninfo: str) -> dict[str, str]:
     """All pages by the names of their files."""
     return {
         "commands.md": commands(),
+        "settings.md": settings(),
         "spiders.md": spiders(),
         "stats.md": stats(),
         "tables.md": tables(conninfo),
