@@ -65,6 +65,23 @@ class JobDir:
             raise ValueError(f"JOBDIR={self._folder} cannot be used: {exc.strerror or exc}") from exc
         return line
 
+    def check(self) -> str | None:
+        """What :meth:`enter` would do, without doing it: one line when what is there would be set aside.
+
+        Raises ValueError when another run has the folder, or when it cannot be used.
+        """
+        place = next(path for path in (self._folder, *self._folder.parents) if path.exists())
+        if not place.is_dir() or not os.access(place, os.W_OK):
+            raise ValueError(f"JOBDIR={self._folder} cannot be used: {place} is no folder that we may write to")
+        if not (self._folder / RUNNING).exists():
+            return None
+        try:
+            with self._lock.acquire(timeout=0):
+                return f"JOBDIR={self._folder} was not left in order (killed?): the next run sets it aside"
+        except Timeout:
+            owner = _read(self._folder / RUNNING).get("pid")
+            raise ValueError(f"JOBDIR={self._folder} is used by another run (process {owner})") from None
+
     def leave(self, *, in_order: bool) -> None:
         """Give the folder back; the next run goes on with it only when this one ended *in_order*."""
         if in_order:

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 
 import pytest
-from conftest import KEY, ROOT
+from conftest import ROOT
 
 from lastfm_crawl.httpcache.envelope import decode
 from lastfm_crawl.httpcache.folder import FolderStorage
@@ -375,34 +375,6 @@ class TestHetRec:
         assert set(project.query(ARTISTS)) == expected_artists(world, members)
         if not rate:
             assert calls == {"user.getInfo": 1, "user.getFriends": len(members), "user.getTopArtists": len(members)}
-
-
-class TestSecrets:
-    def test_the_key_is_on_the_wire_only(self, project, tmp_path):
-        """A crawl with faults, time-outs and a server that repeats the key; then everything is searched for it."""
-        faults = Faults(rate=0.2, seed=5)
-        faults.script("user.getTopArtists", kinds=["slow"], times=3)
-        log = tmp_path / "log"
-        settings = {"LOG_LEVEL": "DEBUG", "LOG_FILE": log, "JOBDIR": tmp_path / "job", "DOWNLOAD_TIMEOUT": 2}
-        with serve(demo_world(40), faults) as sandbox:
-            project.url = sandbox.url
-            outputs = [project.crawl("friends", seeds="RJ", settings=settings)]
-            settings["JOBDIR"] = tmp_path / "job2"
-            outputs.append(project.crawl("top_artists", settings=settings))
-            assert {call.api_key for call in sandbox.log} == {KEY}
-        texts = {"output": "".join(o.stdout + o.stderr for o in outputs).encode()}
-        for path in tmp_path.rglob("*"):
-            if path.is_file() and "pg" not in path.parts:
-                texts[str(path)] = path.read_bytes()
-        store = FolderStorage(project.data / "store")
-        for key in store.keys(""):
-            blob = store.get(key)
-            texts[key] = decode(blob).body + repr(decode(blob)).encode() if key.startswith("requests/") else blob
-        texts["runs"] = repr(project.query("SELECT * FROM runs")).encode()
-        texts["fetches"] = repr(project.query("SELECT * FROM fetches")).encode()
-        assert len(texts) > 80
-        assert log.stat().st_size > 10_000
-        assert [name for name, text in texts.items() if KEY.encode() in text] == []
 
 
 class TestPace:

@@ -39,7 +39,7 @@ class AotySpider(EnrichmentSpider):
     unit = "albums"
     methods = ("aoty.album", "aoty.list")
     needs = ("CONTACT",)
-    arguments: ClassVar[Mapping[str, Argument]] = {**EnrichmentSpider.arguments, "charts": Argument(count, 4)}
+    arguments: ClassVar[Mapping[str, Argument]] = {"limit": Argument(count), "charts": Argument(count, 4)}
     # A site for people: what robots.txt allows, one page at a time, 20 a minute.
     custom_settings = {  # noqa: RUF012  (Scrapy's own way)
         "ROBOTSTXT_OBEY": True,

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 class ServiceSpider(Spider):
     """Base of all spiders: ``arguments`` are declared by each and read into ``self.args``.
 
-    ``done`` and ``total`` are what progress shows; ``phase`` is its name in state/progress.json; ``methods`` are those
-    whose answers it brings; ``needs`` names the secrets and settings without which it cannot ask.
+    ``done`` and ``total`` are what progress shows, ``user_pages`` the same of each user; ``phase`` is its name in
+    state/progress.json; ``methods`` are those whose answers it brings; ``needs`` names the secrets and settings
+    without which it cannot ask.
     """
 
     arguments: ClassVar[Mapping[str, Argument]] = {}
@@ -55,6 +56,8 @@ class ServiceSpider(Spider):
         }
         self.done = 0
         self.total = 0
+        #: Pages that are done and pages in all, by key of the user.
+        self.user_pages: dict[str, tuple[int, int]] = {}
 
     @classmethod
     def needed(cls, settings: BaseSettings) -> tuple[str, ...]:  # noqa: ARG003  (subclasses look at them)

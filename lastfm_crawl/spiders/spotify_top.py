@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from lastfm_crawl.items import user_key
 from lastfm_crawl.logins import Logins
 from lastfm_crawl.services import spotify
 from lastfm_crawl.services.problems import Problem
@@ -26,13 +27,14 @@ class SpotifyTopSpider(ServiceSpider):
     methods = ("spotify.top",)
     needs = ("SPOTIFY_CLIENT_ID",)
     unit = "lists"
+    custom_settings = {"DOWNLOAD_DELAY": 0.6}  # noqa: RUF012  (Scrapy's own way; 100 a minute)
     arguments: ClassVar[Mapping[str, Argument]] = {"users": Argument(names)}
 
     async def start(self) -> AsyncIterator[Request]:
         """The first page of every list of everybody who has logged in, or of ``users``."""
         if await self.is_left_alone():
             return
-        users = self.args["users"] or await asyncio.to_thread(Logins(self.settings).users)
+        users = self.args["users"] or await asyncio.to_thread(Logins(self.settings, "spotify").users)
         if not users:
             self.logger.warning("nobody has logged in; run `scrapy spotify login NAME`")
         calls = [
@@ -42,6 +44,8 @@ class SpotifyTopSpider(ServiceSpider):
             for time_range in spotify.TIME_RANGES
         ]
         self.total = len(calls)
+        for user in users:
+            self.user_pages[user_key(user)] = 0, len(spotify.KINDS) * len(spotify.TIME_RANGES)
         for call in calls:
             yield self.ask(call, self.parse)
 
@@ -51,6 +55,8 @@ class SpotifyTopSpider(ServiceSpider):
         if isinstance(problem, Problem) and not problem.lasting:
             return  # counted as lost where it was refused
         page = self.answer(response)
+        done, pages = self.user_pages.get(user_key(page.user), (0, 1))
+        self.user_pages[user_key(page.user)] = done + 1, pages + (page.page < page.pages)
         if page.page < page.pages:
             params = dict(response.meta["call"].params)
             limit = int(params["limit"])

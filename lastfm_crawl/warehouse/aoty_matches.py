@@ -176,6 +176,12 @@ def known(connection: psycopg.Connection) -> bool:
     return connection.execute("SELECT FROM aoty_albums LIMIT 1").rowcount > 0
 
 
+def pages_read(connection: psycopg.Connection) -> int:
+    """How many albums' pages were read."""
+    row = connection.execute("SELECT count(*) FROM aoty_albums WHERE source = 'page'").fetchone()
+    return row[0] if row else 0
+
+
 def rated(connection: psycopg.Connection) -> int:
     """How many of the played albums have a score."""
     row = connection.execute(

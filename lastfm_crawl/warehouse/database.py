@@ -66,12 +66,15 @@ class Database:
         self._connection: psycopg.Connection | None = None
         self.conninfo = url or ""
 
-    def open(self) -> None:
-        """Connect and bring the schema up to date. Raises :class:`WarehouseUnavailableError`, at the first failure."""
+    def open(self, *, as_it_is: bool = False) -> None:
+        """Connect and bring the schema up to date, or leave it *as_it_is*.
+
+        Raises :class:`WarehouseUnavailableError`, at the first failure.
+        """
         try:
             if self._url:
                 check_url(self._url)
-            self._connect(first=True)
+            self._connect(first=not as_it_is)
         except (psycopg.Error, EmbeddedPostgresError, OSError, ValueError) as exc:
             raise WarehouseUnavailableError(_one_line(exc)) from exc
 

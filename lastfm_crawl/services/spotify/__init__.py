@@ -46,6 +46,7 @@ SERVICE = Service(
     read,
     mark,
     time_to_live,
+    account="SPOTIFY_CLIENT_ID",
     longest_wait=60,
     blind_wait=30,
 )
