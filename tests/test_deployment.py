@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from scrapy.utils.project import get_project_settings
 
 from lastfm_crawl import config, settings
+from lastfm_crawl.commands.scrapyd import PROJECT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 #: What the environment of a container or a step holds besides our settings and secrets.
@@ -136,11 +137,11 @@ def test_services_are_for_this_machine_alone_and_wait_for_the_warehouse():
     assert services["postgres"]["environment"]["POSTGRES_PASSWORD_FILE"] == f"/run/secrets/{password}"
 
 
-def test_scrapyd_of_the_image_runs_the_project_of_the_image():
+def test_scrapyd_of_the_image_runs_the_project_beside_it():
     parser = configparser.ConfigParser()
-    names = ("scrapyd.conf", "scrapyd-docker.conf")
-    assert len(parser.read(ROOT / "docs" / "examples" / name for name in names)) == 2
-    assert dict(parser["settings"]) == {"lastfm_crawl": "lastfm_crawl.settings"}
+    examples = [ROOT / "docs" / "examples" / name for name in ("scrapyd.conf", "scrapyd-docker.conf")]
+    assert len(parser.read([*examples, ROOT / "scrapy.cfg"])) == 3  # in Scrapyd's order
+    assert parser["settings"][PROJECT] == "lastfm_crawl.settings"
     folders = {parser["scrapyd"][name] for name in ("jobs_dir", "logs_dir", "eggs_dir", "dbs_dir")}
     assert all(folder.startswith(f"{instructions('VOLUME')[0]}/") for folder in folders)
 
