@@ -131,6 +131,25 @@ class JobDir:
         return None
 
 
+def clear(folder: Path) -> int:
+    """Empty every JOBDIR at or below *folder*, also those that were set aside; how many there were.
+
+    Queues hold what was asked about whom. What is left to do follows from the warehouse, so nothing is lost.
+    """
+    ours = {*SCRAPYS, RUNNING, STOPPED}
+    cleared = 0
+    for place, folders, files in os.walk(folder):
+        found = ours & {*folders, *files}
+        folders[:] = [name for name in folders if name not in ours]
+        for path in (Path(place, name) for name in found):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        cleared += bool(found)
+    return cleared
+
+
 def _stamp() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 

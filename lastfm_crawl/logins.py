@@ -21,6 +21,8 @@ from lastfm_crawl.items import user_key
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
+Service = Literal["lastfm", "spotify"]
+SERVICES: tuple[Service, ...] = ("lastfm", "spotify")
 #: What each service calls the thing that is kept.
 _FIELDS = {"lastfm": "session_key", "spotify": "refresh_token"}
 
@@ -39,7 +41,7 @@ class Login(NamedTuple):
 class Logins:
     """The logins in the data folder of *settings*. Everything here reads or writes a file: not for the event loop."""
 
-    def __init__(self, settings: BaseSettings, service: Literal["lastfm", "spotify"]) -> None:
+    def __init__(self, settings: BaseSettings, service: Service) -> None:
         self._path = Path(settings["DATA_DIR"], f"{service}-logins.json")
         self._field = _FIELDS[service]
 

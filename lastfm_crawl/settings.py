@@ -105,12 +105,14 @@ DOWNLOAD_HANDLERS = {
     "http": "lastfm_crawl.downloader.handler.SigningHandler",
     "https": "lastfm_crawl.downloader.handler.SigningHandler",
 }
-# Answers travel from 950 to 900: decoded, then judged, then stored, and only then used.
+# Answers travel from 950 to 900: decoded, then without whoever is forgotten, then judged, then stored, and only then
+# used.
 DOWNLOADER_MIDDLEWARES = {
     "lastfm_crawl.httpcache.middleware.AsyncHttpCacheMiddleware": 900,
     # Of spiders of pages: behind the store, for what is stored asks nobody.
     "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": 910,
     "lastfm_crawl.downloader.errors.ErrorMiddleware": 920,
+    "lastfm_crawl.downloader.forgotten.ForgottenMiddleware": 930,
     "lastfm_crawl.downloader.compression.TolerantCompressionMiddleware": 950,
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
     "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,  # ours does not stop the event loop

@@ -135,7 +135,7 @@ def test_the_whole_and_once_more(project, sandbox):
     assert all(said.startswith("done") for title, said in phases(first).items() if title in TITLES)
     asked = Counter(call.method for call in sandbox.log)
     assert asked["track.getTopTags"] == 300
-    assert asked["aoty.album"] == 10
+    assert 0 < asked["aoty.album"] <= 10
     assert asked["spotify.search"] > 300
     shown, before = everything(project), len(sandbox.log)
     assert all(shown)

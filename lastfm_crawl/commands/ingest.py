@@ -27,7 +27,7 @@ from lastfm_crawl.insight import estimates, phases
 from lastfm_crawl.insight.wording import duration
 from lastfm_crawl.spiders import arguments
 from lastfm_crawl.stop import Exit
-from lastfm_crawl.warehouse import aoty_matches, jobs, queries
+from lastfm_crawl.warehouse import jobs, queries
 from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError, check_url
 from lastfm_crawl.warehouse.sinks import SETTINGS
 
@@ -76,8 +76,8 @@ class Command(ScrapyCommand):
     def long_desc(self) -> str:
         return (
             "Finds users, fetches what they listen to, matches it, asks Spotify, MusicBrainz and albumoftheyear.org"
-            f" about the {phases.RAW} x --max-songs most played artists, tracks and albums (a page of ratings for"
-            f" every {phases.SONGS_A_PAGE} songs), makes songs, sends the sinks what they lack, and looks at how good"
+            f" about the {phases.RAW} x --max-songs most played artists, tracks and albums (ratings: of an album for"
+            f" every {phases.SONGS_AN_ALBUM} songs), makes songs, sends the sinks what they lack, and looks at how good"
             " it all is. Interrupt it and run it again: whatever is there is not asked for again."
         )
 
@@ -171,8 +171,7 @@ class Command(ScrapyCommand):
         started = datetime.now(UTC)
         log = Path(self.settings["DATA_DIR"], "logs", f"ingest-{started:%Y%m%dT%H%M%SZ}.log").resolve()
         log.parent.mkdir(parents=True, exist_ok=True)
-        pages_read = database.run(aoty_matches.pages_read)
-        plan = phases.plan(asked.options, asked.left_out, asked.sinks, pages_read)
+        plan = phases.plan(asked.options, asked.left_out, asked.sinks)
         codes: list[int] = []
         enriched = False  # since matching
         with log.open("ab") as output, log.open("rb") as shown, Overview(plan, log) as overview:
@@ -182,8 +181,8 @@ class Command(ScrapyCommand):
                     continue
                 names = {later.phase.name for later in overview.rows[place:]}
                 overview.expected = self._count(database, asked, [name for name in asked.counted if name in names])
-                done = {"aoty": pages_read >= asked.options.ratings, "match_again": not enriched}
-                if done.get(row.phase.name) or _idle(row.phase, overview.expected):
+                matched = row.phase.name == "match_again" and not enriched
+                if matched or _idle(row.phase, overview.expected):
                     overview.end(row, None)
                     continue
                 code, interrupted = runner.run(row, words)

@@ -17,6 +17,7 @@ from lastfm_crawl.items import user_key
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import jobs
 from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
+from lastfm_crawl.warehouse.forgotten import without
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,13 +64,13 @@ class Jobs:
             return
         self._run_id = record.run_id
         args = getattr(spider, "args", {})
-        users = args.get("users") or ()
-        if len(users) > MOST_USERS:
-            users = ()
-        unit = "pages" if users else getattr(spider, "unit", "pages")
         try:
             shared = Warehouse.of(self._crawler)
             await shared.open()
+            users = without(args.get("users") or (), shared.forgotten)
+            if len(users) > MOST_USERS:
+                users = []
+            unit = "pages" if users else getattr(spider, "unit", "pages")
             # A connection of its own: who loads for minutes is not to look killed, and nobody waits for a job.
             self._warehouse = shared.another(self._crawler)
             begun = await self._warehouse.run(jobs.begin, self._run_id, spider.name, unit, users, args.get("year"))

@@ -74,9 +74,9 @@ class RunRecord:
         about(spider=spider.name)
         if not getattr(spider, "recorded", True):
             return
-        arguments = getattr(spider, "given", {})
         try:
             await self._warehouse.open()
+            arguments = getattr(spider, "given", {})
             members = await self._warehouse.run(queries.count_members)
             await self._warehouse.run(queries.begin_run, self.run_id, spider.name, arguments, self._started, members)
         except (WarehouseUnavailableError, psycopg.Error):

@@ -79,7 +79,8 @@ class Wanted(NamedTuple):
     """What is to be had in the end, beside what is known already.
 
     ``max_users`` of None is no discovery. ``histories`` reach up to ``until`` (seconds since 1970). Of artists, tracks
-    and albums the ``top`` most played are asked about (None: all), of albums ``ratings`` pages are read.
+    and albums the ``top`` most played are asked about (None: all); of the ``ratings`` most played albums the ratings
+    are looked for.
     """
 
     seeds: Sequence[str] = ()
@@ -100,8 +101,7 @@ class Counts(NamedTuple):
     left: Mapping[str, int] = {}
     history_requests: int = 0  # of known users
     plays_a_user: float | None = None
-    ratings_read: int = 0  # pages of albums of albumoftheyear.org, and its charts that were never read
-    charts_left: int = 0
+    charts_left: int = 0  # charts of albumoftheyear.org that were never read
     #: New ones that each user brought so far, by phase, where enough users were read to tell.
     growth: Mapping[str, float] = {}
     #: Mean bytes of an answer by method, where there are enough.
@@ -129,7 +129,6 @@ def count(connection: psycopg.Connection, wanted: Wanted, now: float, phases: It
         left=_users_left(connection, phases, now) | _rows_left(connection, phases, wanted, now),
         history_requests=_histories(connection, wanted, now) if wanted.histories and "recent_tracks" in phases else 0,
         plays_a_user=plays if with_plays >= ENOUGH else None,
-        ratings_read=aoty_matches.pages_read(connection) if "aoty" in phases else 0,
         charts_left=_charts_left(connection) if "aoty" in phases else 0,
         growth=_growth(connection),
         sizes=_sizes(connection),
@@ -216,9 +215,8 @@ def _enrichment(phase: str, counts: Counts, wanted: Wanted, new: int) -> _Figure
         users = 0
     most = wanted.top
     if phase == "aoty":
-        most = None if wanted.ratings is None else max(0, wanted.ratings - counts.ratings_read)
-        left = left if most is None else min(left, most)
-        if counts.charts_left and not users and most != 0:
+        most = wanted.ratings
+        if counts.charts_left and not users:
             return _Figure(phase, left + counts.charts_left, f"{counts.charts_left:,} charts, and what they name")
     if not users or (most is not None and left >= most):
         # An answer may lead to another question: a release that nobody knows is searched for by its names.
@@ -275,7 +273,7 @@ def _rows_left(connection: psycopg.Connection, phases: set[str], wanted: Wanted,
         left["track_tags"] = len(among_most_played(connection, "tracks", ids, wanted.top))
     if "aoty" in phases:
         pages = aoty_matches.pages_left(connection, datetime.fromtimestamp(now - aoty.GOOD_TTL, UTC))
-        left["aoty"] = len(pages)
+        left["aoty"] = len(aoty_matches.of_most_played(connection, pages, wanted.ratings))
     return left
 
 

@@ -9,8 +9,9 @@ from lastfm_crawl.stop import Exit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-#: Tracks, artists and albums that are asked about for each song that is kept, and songs for each page of ratings.
-RAW, SONGS_A_PAGE = 3, 10
+#: Tracks, artists and albums that are asked about for each song that is kept, and songs for each album whose ratings
+#: are.
+RAW, SONGS_AN_ALBUM = 3, 10
 #: The spiders whose work lists are counted before they run: with nothing on them they need not run.
 COUNTED = {"top_artists", "top_tracks", "spotify_artists", "spotify_tracks", "musicbrainz", "track_tags"}
 
@@ -31,8 +32,8 @@ class Options(NamedTuple):
 
     @property
     def ratings(self) -> int:
-        """So many pages of ratings are read."""
-        return max(1, self.max_songs // SONGS_A_PAGE)
+        """Of so many albums the ratings are looked for, the most played."""
+        return max(1, self.max_songs // SONGS_AN_ALBUM)
 
 
 class Phase(NamedTuple):
@@ -46,10 +47,10 @@ class Phase(NamedTuple):
     left_out: str = ""
 
 
-def plan(options: Options, left_out: Mapping[str, str], sinks: Sequence[str], pages_read: int = 0) -> list[Phase]:
-    """All phases in order. *left_out* says by name why one is not run; *pages_read* of the ratings are there."""
+def plan(options: Options, left_out: Mapping[str, str], sinks: Sequence[str]) -> list[Phase]:
+    """All phases in order. *left_out* says by name why one is not run."""
     top = ("-a", f"top={options.top}")
-    ratings: tuple[str, ...] = ("-a", f"limit={max(1, options.ratings - pages_read)}")
+    ratings: tuple[str, ...] = ("-a", f"top={options.ratings}")
     if options.charts is not None:
         ratings = (*ratings, "-a", f"charts={options.charts}")
     phases = [

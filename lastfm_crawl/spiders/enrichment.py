@@ -39,7 +39,7 @@ class EnrichmentSpider(ServiceSpider):
     async def chosen(self) -> Sequence[int]:
         """Those of them that the arguments do not leave out."""
         ids = await self.left()
-        if (top := self.args.get("top")) is not None:
+        if (top := self.args["top"]) is not None:
             ids = await self.warehouse.run(among_most_played, self.about, ids, top)
         return ids[: self.args["limit"]]
 

@@ -11,6 +11,7 @@ from lastfm_crawl.services import spotify
 from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.spiders.arguments import Argument, names
 from lastfm_crawl.spiders.base import ServiceSpider
+from lastfm_crawl.warehouse.forgotten import without
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -34,8 +35,10 @@ class SpotifyTopSpider(ServiceSpider):
         """The first page of every list of everybody who has logged in, or of ``users``."""
         if await self.is_left_alone():
             return
-        users = self.args["users"] or await asyncio.to_thread(Logins(self.settings, "spotify").users)
-        if not users:
+        users = self.named("users")
+        if users is None:
+            users = without(await asyncio.to_thread(Logins(self.settings, "spotify").users), self.warehouse.forgotten)
+        if not users and self.args["users"] is None:
             self.logger.warning("nobody has logged in; run `scrapy spotify login NAME`")
         calls = [
             spotify.get_top(user, kind, time_range)

@@ -79,7 +79,7 @@ class UserListSpider(ServiceSpider):
     async def users_left(self) -> list[str]:
         """Names to ask for: the members that are left, or those of ``users`` who are left or not known yet."""
         left = await self.left()
-        named: list[str] | None = self.args["users"]
+        named = self.named("users")
         if named is None:
             return left
         known = await self.warehouse.run(queries.known_names, named)

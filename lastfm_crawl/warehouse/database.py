@@ -15,6 +15,7 @@ from scrapy import signals
 
 from lastfm_crawl.config import database_folder
 from lastfm_crawl.warehouse.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from lastfm_crawl.warehouse.forgotten import Forgotten
 from lastfm_crawl.warehouse.migrate import migrate
 
 if TYPE_CHECKING:
@@ -140,6 +141,8 @@ class Warehouse:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        #: Who is not to be asked about, nor named; known from before the first page on (the load pipeline).
+        self.forgotten = Forgotten()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
         self._opening: asyncio.Future[None] | None = None
 

@@ -25,14 +25,10 @@ def test_the_order_and_the_words():
     assert said["friends"] == "crawl friends -a seeds=rj,ann -a max_users=500"
     assert said["recent_tracks"] == "crawl recent_tracks -a until=2026-11-21"
     assert said["spotify_tracks"] == "crawl spotify_tracks -a top=300"
-    assert said["aoty"] == "crawl aoty -a limit=10 -a charts=1"
+    assert said["aoty"] == "crawl aoty -a top=10 -a charts=1"
     assert said["match"] == said["match_again"] == "match"
     assert said["songs"] == "songs --max-songs 100"
     assert said["sync_bigquery"] == "sync bigquery"
-
-
-def test_pages_of_ratings_that_are_there_count():
-    assert words(plan(OPTIONS._replace(charts=None), {}, [], 7))["aoty"] == "crawl aoty -a limit=3"
 
 
 def test_what_is_left_out_says_why():

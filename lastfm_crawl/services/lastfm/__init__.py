@@ -43,6 +43,7 @@ from lastfm_crawl.services.lastfm.reading import (
     read,
     time_to_live,
 )
+from lastfm_crawl.services.lastfm.redaction import without_friends
 from lastfm_crawl.services.lastfm.shapes import as_list
 from lastfm_crawl.services.service import Service
 
@@ -93,4 +94,5 @@ __all__ = [
     "signature",
     "signed",
     "time_to_live",
+    "without_friends",
 ]
