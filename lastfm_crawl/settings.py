@@ -27,30 +27,33 @@ ADDONS = {
 
 # Base URL of the API, or of any stand-in. Used by the spiders and the signing handler.
 LASTFM_API_URL = os.environ.get("LASTFM_API_URL", "https://ws.audioscrobbler.com/2.0/")
-# The same of the site, where validate=head asks for profile pages. Used by spiders/profile_checks.
+# The site, which validate=head asks for profile pages, or any stand-in. Used by the spiders of users' lists and friends.
 LASTFM_URL = os.environ.get("LASTFM_URL", "https://www.last.fm/")
-# The same of Spotify, of the place where it gives tokens, and the app in whose name we ask (its secret is no setting).
+# Base URL of Spotify's API.
 SPOTIFY_API_URL = os.environ.get("SPOTIFY_API_URL", "https://api.spotify.com/v1")
+# Where Spotify gives tokens.
 SPOTIFY_TOKEN_URL = os.environ.get("SPOTIFY_TOKEN_URL", "https://accounts.spotify.com/api/token")
+# The app in whose name Spotify is asked; its secret is no setting.
 SPOTIFY_CLIENT_ID = os.environ.get("SPOTIFY_CLIENT_ID")
-# The same of MusicBrainz's web service, which knows us by CONTACT alone.
+# Base URL of MusicBrainz's web service, which knows us by CONTACT alone.
 MUSICBRAINZ_API_URL = os.environ.get("MUSICBRAINZ_API_URL", "https://musicbrainz.org/ws/2/")
 # A mirror of MusicBrainz's database, asked instead of its web service: any libpq URL.
 MUSICBRAINZ_DATABASE_URL = os.environ.get("MUSICBRAINZ_DATABASE_URL")
-# The same of albumoftheyear.org.
+# Base URL of albumoftheyear.org.
 AOTY_URL = os.environ.get("AOTY_URL", "https://www.albumoftheyear.org/")
 # Mail address or URL put into the User-Agent, so that a service can reach whoever crawls it.
 CONTACT = os.environ.get("CONTACT")
-# Folder of the embedded defaults. Used wherever one of the next two is not set.
+# Folder of the embedded defaults: store, warehouse, spool, logs of ingests, logins.
 DATA_DIR = os.environ.get("DATA_DIR", "data")
 # The response store: gs://bucket/prefix, a path or file:// URL; default {DATA_DIR}/store. Used by httpcache and the
 # run record.
 RESPONSE_STORE = os.environ.get("RESPONSE_STORE")
 # The warehouse: any libpq URL; default an embedded PostgreSQL in {DATA_DIR}/postgres.
 DATABASE_URL = os.environ.get("DATABASE_URL")
-# Sinks that are told what the warehouse's views say: a dataset of BigQuery (project.dataset), and the project of a
-# Firestore. Off by default. Used by the sink pipeline, sync, warehouse.
+# A dataset of BigQuery (project.dataset) that is told what the warehouse's views say. Off by default. Used by the sink
+# pipeline, sync, warehouse.
 BIGQUERY_DATASET = os.environ.get("BIGQUERY_DATASET")
+# The project of a Firestore that is told about users and their artists. Off by default. Used like BIGQUERY_DATASET.
 FIRESTORE_PROJECT = os.environ.get("FIRESTORE_PROJECT")
 # Megabytes of Last.fm's data that may be kept before runs warn; 0 = you have an agreement. Used by the storage cap.
 LASTFM_STORAGE_CAP_MB = os.environ.get("LASTFM_STORAGE_CAP_MB", "100")
@@ -79,13 +82,13 @@ LOAD_CONNECTIONS = 1
 # Seconds between two plain progress lines where there is no terminal; also between two writes of state/progress.json
 # and of METRICS_FILE.
 PROGRESS_INTERVAL = 60.0
-
-# What a run must not exceed, or it exits with 1. Shares from 0 to 1; used by the monitors.
-# Requests that bring an error, asked again with success or not.
+# Share (0 to 1) of requests that may bring an error, asked again with success or not, before a run exits with 1. Used,
+# as the next three, by the monitors.
 MONITOR_MAX_ERRORS = 0.25
-# Rows that have a name, and plays in the lists of what is played most.
+# Share of rows that must have a name, and plays in the lists of what is played most, or a run exits with 1.
 MONITOR_MIN_COVERAGE = 0.9
-# Rows that have a field, as a share of what the median of earlier runs had; less is a lost field. 0 = no comparison.
+# Rows that have a field, as a share of what the median of earlier runs had; with less the field is lost, and a run
+# exits with 1. 0 = no comparison.
 MONITOR_LOST_FIELD = 0.1
 # Rows of a method, in this run and in earlier ones, below which nothing is said of its fields.
 MONITOR_MIN_ROWS = 1000

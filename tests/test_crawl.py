@@ -333,6 +333,19 @@ class TestInterruption:
         assert set(answered.values()) == {1}
         assert_equals_world(project, world, "RJ")
 
+    def test_ctrl_c_while_the_run_ends_costs_its_record_nothing(self, project):
+        with serve(demo_world(20), Faults()) as sandbox:
+            project.url = sandbox.url
+            words, said = project.words("friends", seeds="RJ"), ""
+            with project.start(*words, stderr=subprocess.PIPE, text=True) as process:
+                for line in process.stderr:
+                    said += line
+                    if "Closing spider" in line:
+                        process.send_signal(signal.SIGINT)
+        assert "Closing spider" in said
+        assert "Traceback" not in said
+        assert project.query("SELECT finish_reason, exit_code FROM runs") == [("finished", 0)]
+
     @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
     def test_kill_9_at_random_moments_loses_nothing(self, project, seed):
         world, rng = demo_world(200), random.Random(seed)

@@ -214,8 +214,8 @@ class ErrorMiddleware:
         """Raise PageTooLargeError when *request* may be split and was asked for often enough as it is."""
         if not request.meta.get("may_be_split") or request.meta.get("attempts", 0) + 1 < MAX_LARGE_ATTEMPTS:
             return
-        for stat in ("failed_answers", "split_pages"):
-            self._crawler.stats.inc_value(f"lastfm_crawl/{stat}")
+        self._crawler.stats.inc_value("lastfm_crawl/failed_answers")
+        self._crawler.stats.inc_value("lastfm_crawl/split_pages")
         logger.info("%s: %s; asking for its halves", _what(request), problem.message)
         raise PageTooLargeError(problem.message)
 

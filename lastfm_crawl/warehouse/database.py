@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from scrapy import signals
 
 from lastfm_crawl.config import database_folder
+from lastfm_crawl.stop import until_closed
 from lastfm_crawl.warehouse.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from lastfm_crawl.warehouse.forgotten import Forgotten
 from lastfm_crawl.warehouse.migrate import migrate
@@ -152,14 +153,14 @@ class Warehouse:
         if crawler not in _warehouses:
             settings = crawler.settings
             warehouse = cls(Database(settings["DATABASE_URL"], database_folder(settings)))
-            crawler.signals.connect(warehouse.close, signals.engine_stopped)
+            crawler.signals.connect(warehouse.engine_stopped, signals.engine_stopped)
             _warehouses[crawler] = warehouse
         return _warehouses[crawler]
 
     def another(self, crawler: Crawler) -> Warehouse:
         """One more connection to the same database, closed with the crawl's own."""
         warehouse = Warehouse(Database(self.database.conninfo, database_folder(crawler.settings)))
-        crawler.signals.connect(warehouse.close, signals.engine_stopped)
+        crawler.signals.connect(warehouse.engine_stopped, signals.engine_stopped)
         _others.setdefault(crawler, []).append(warehouse)  # signals hold their receivers weakly
         return warehouse
 
@@ -175,6 +176,11 @@ class Warehouse:
         return await asyncio.get_running_loop().run_in_executor(
             self._thread, lambda: self.database.run(work, *args, **kwargs)
         )
+
+    async def engine_stopped(self, sender: Crawler) -> None:
+        """Disconnect when the crawl has ended: whoever keeps a record writes to the last moment."""
+        await until_closed(sender)
+        await self.close()
 
     async def close(self) -> None:
         """Disconnect."""
