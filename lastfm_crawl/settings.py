@@ -27,7 +27,7 @@ ADDONS = {
 
 # Base URL of the API, or of any stand-in. Used by the spiders and the signing handler.
 LASTFM_API_URL = os.environ.get("LASTFM_API_URL", "https://ws.audioscrobbler.com/2.0/")
-# The site, which validate=head asks for profile pages, or any stand-in. Used by the spiders of users' lists and friends.
+# The site, or any stand-in, which validate=head asks for profile pages. Used by the spiders that take users or seeds.
 LASTFM_URL = os.environ.get("LASTFM_URL", "https://www.last.fm/")
 # Base URL of Spotify's API.
 SPOTIFY_API_URL = os.environ.get("SPOTIFY_API_URL", "https://api.spotify.com/v1")
