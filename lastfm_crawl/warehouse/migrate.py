@@ -32,7 +32,7 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
     def connect(self, dburi: Any) -> psycopg.Connection:
         return psycopg.connect(dburi.args["conninfo"], autocommit=True)
 
-    def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:  # noqa: ARG002, FBT001, FBT002
+    def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:  # noqa: ARG002
         """Apply and mark in one transaction: yoyo takes two, and who is killed between them can never migrate again."""
         with self.transaction():
             migration.process_steps(self, "apply", force=force)
@@ -42,11 +42,9 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
 
 def refuse_newer(applied: Iterable[str]) -> None:
     """Raise :class:`NewerSchemaError` when one of the *applied* migrations is not among ours."""
-    ours = {name.removesuffix(".sql") for name in (migration.name for migration in FOLDER.iterdir())}
+    ours = {migration.name.removesuffix(".sql") for migration in FOLDER.iterdir()}
     if unknown := sorted(set(applied) - ours):
-        raise NewerSchemaError(
-            f"it was made by a newer version of lastfm_crawl (migration {unknown[-1]}): update this one"
-        )
+        raise NewerSchemaError(f"made by a newer version of lastfm_crawl (migration {unknown[-1]}): update this one")
 
 
 def migrate(conninfo: str) -> None:
