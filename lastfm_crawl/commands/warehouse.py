@@ -48,11 +48,11 @@ class Command(ScrapyCommand):
 
     def long_desc(self) -> str:
         return (
-            "backup: everything in the warehouse, in one compressed file, also while runs go on; without FILE in backups/"
+            "backup: all of the warehouse in one compressed file, also while runs go on; without FILE in backups/"
             " of DATA_DIR. restore: puts a backup into the place of the warehouse and brings it up to date; one that"
             " holds rows must be confirmed by its name. upgrade: moves the embedded PostgreSQL's data to the newest"
             " version that is installed; with --by it sets them aside, and loads a new one from the stored answers"
-            " (replay) or a backup. init bigquery: the dataset, its tables, and columns that are new since; what is there"
+            " (replay) or a backup. init bigquery: the dataset, its tables, and columns that are new; what is there"
             " stays. init firestore: tries the connection and says which index to turn off."
         )
 
