@@ -14,7 +14,7 @@ ROWS = {
     "0001": f"""
         INSERT INTO users (key, name, realname, playcount, seed_no, crawl_depth, discovered_at, registered_at) VALUES
             ('rj', 'RJ', %(name)s, {BIG}, 1, 0, '2026-01-02 03:04:05.678901Z', '-infinity'),
-            ('𝖟oë', '𝖟Oë', '', NULL, NULL, NULL, NULL, NULL);
+            ('ßoë', 'ẞOë', '', NULL, NULL, NULL, NULL, NULL);
         UPDATE users SET crawl_seed = 1;
         INSERT INTO fetches (user_id, method, params, page, pages, total, received, stored, skipped, fetched_at) VALUES
             (1, 'user.getFriends', 'limit=50', 1, 1, 1, 1, 1, '{{}}', '2026-01-02Z'),

@@ -19,8 +19,6 @@ ROOT = Path(__file__).parent.parent.parent
 LEVELS = sorted(path.stem for path in module.FOLDER.glob("*.sql"))
 
 
-
-
 def at_level(url, level, monkeypatch, tmp_path):
     """Make the warehouse of the time when *level* was the newest migration, with the rows of that time."""
     folder = tmp_path / "migrations"
@@ -65,7 +63,9 @@ def test_every_earlier_warehouse_comes_up_with_its_rows(level, empty_database_ur
 def test_a_newer_warehouse_is_refused_and_left_as_it_is(database_url):
     with psycopg.connect(database_url) as connection:
         connection.execute("INSERT INTO _yoyo_migration VALUES ('hash', '9999.from-the-future', now())")
-    with pytest.raises(WarehouseUnavailableError, match=r"newer version .* \(migration 9999.from-the-future\): update") as error:
+    with pytest.raises(
+        WarehouseUnavailableError, match=r"newer version .* \(migration 9999.from-the-future\): update"
+    ) as error:
         Database(database_url, Path()).open()
     assert "\n" not in str(error.value)
 
