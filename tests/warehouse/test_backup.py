@@ -127,9 +127,12 @@ def test_files_that_are_no_backups(full, file, tmp_path):
     with pytest.raises(ValueError, match=f"there is no file {other}"):
         restore(full, other)
     other.write_bytes(b"PGDMP but not really")
-    with pytest.raises(ValueError, match="is no backup of a warehouse"):
+    with pytest.raises(ValueError, match=r"is no backup of a warehouse \(pg_restore: error: .*\)$"):
         restore(full, other)
     blob = file.read_bytes()
+    other.write_bytes(blob[:6] + b"\x63" + blob[7:])
+    with pytest.raises(ValueError, match=r"is no backup .* unsupported version \(1\.99\)"):
+        restore(full, other)
     other.write_bytes(blob[: len(blob) * 3 // 4])
     with pytest.raises((BackupError, ValueError)):
         restore(full, other)
@@ -143,6 +146,12 @@ def test_files_that_are_no_backups(full, file, tmp_path):
     assert databases(full) == 1
 
 
+def test_a_server_that_wants_tls(full, file):
+    message = r"^pg_dump: error: .*SSL support is not compiled in: use the programs of your server, pg_dump --form"
+    with pytest.raises(BackupError, match=message):
+        module._run("pg_dump", 18, [f"--file={file}"], make_conninfo(full, sslmode="require"), "", lambda: None)
+
+
 def test_nothing_to_back_up(empty_database_url, file):
     with pytest.raises(ValueError, match="has no tables"):
         back_up(empty_database_url, file)
@@ -152,7 +161,7 @@ def test_nothing_to_back_up(empty_database_url, file):
 def test_a_dump_of_something_else_is_no_backup(empty_database_url, full, file):
     execute(empty_database_url, "CREATE TABLE other (n int)")
     back_up(empty_database_url, file)
-    with pytest.raises(ValueError, match="is no backup of a warehouse"):
+    with pytest.raises(ValueError, match="is no backup of a warehouse$"):
         restore(full, file)
 
 
