@@ -214,10 +214,10 @@ def _run(name: str, major: int, words: list[str], url: str, step: str, advance: 
             assert process.stderr is not None  # noqa: S101
             for line in process.stderr:
                 text = line.decode(errors="replace").strip()
-                if step in text:
+                if "error:" in text:
+                    error = error or text  # the first one is the reason
+                elif step in text:
                     advance()
-                elif "error:" in text and not error:  # the first one is the reason
-                    error = text
         except BaseException:
             with suppress(OSError):
                 process.terminate()

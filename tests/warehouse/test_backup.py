@@ -161,7 +161,7 @@ def test_nothing_to_back_up(empty_database_url, file):
 def test_a_dump_of_something_else_is_no_backup(empty_database_url, full, file):
     execute(empty_database_url, "CREATE TABLE other (n int)")
     back_up(empty_database_url, file)
-    with pytest.raises(ValueError, match="is no backup of a warehouse$"):
+    with pytest.raises(ValueError, match=r"is no backup of a warehouse$"):
         restore(full, file)
 
 
