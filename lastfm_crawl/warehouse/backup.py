@@ -6,6 +6,7 @@ A backup is one file in pg_dump's custom format, compressed, of everything in th
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -33,6 +34,16 @@ _TABLES = """
 _OTHERS = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+_MAY_REPLACE = """
+    SELECT r.rolsuper OR (r.rolcreatedb AND pg_has_role(d.datdba, 'USAGE'))
+    FROM pg_roles r, pg_database d WHERE r.rolname = current_user AND d.datname = %s
+"""
+# Databases that are there during a restore.
+_OURS = "lastfm_crawl_"
+_FOREIGN = """
+    SELECT string_agg(datname, ', ') FROM pg_database
+    WHERE NOT datistemplate AND datname NOT IN ('postgres', 'lastfm') AND NOT starts_with(datname, %s)
 """
 #: What of our environment pg_dump gets: not the API key.
 _ENVIRONMENT = {"PATH", "LD_LIBRARY_PATH", "HOME", "TZ", "SYSTEMROOT", "APPDATA", "TEMP", "TMP"}
@@ -124,7 +135,9 @@ def restore(url: str, file: Path, advance: Callable[[], object] = lambda: None) 
         major = connection.info.server_version // 10_000
         if made_by > major:
             raise ValueError(f"{file} is of PostgreSQL {made_by}, and needs that or a newer one: this is {major}")
-        draft, old = (f"{name[:40]}_{what}" for what in ("restoring", "replaced"))
+        # Not made of the name itself, which may be as long as a name can be.
+        digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+        draft, old = f"{_OURS}restoring_{digest}", f"{_OURS}replaced_{digest}"
         _drop(connection, draft, old)
         create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'")
         connection.execute(create.format(sql.Identifier(draft)))
@@ -151,6 +164,10 @@ def upgrade(folder: Path, advance: Callable[[], object] = lambda: None) -> tuple
     file = folder / "upgrade.dump"
 
     def save(url: str) -> None:
+        with psycopg.connect(url) as connection:
+            foreign = connection.execute(_FOREIGN, [_OURS]).fetchone()
+        if foreign and foreign[0]:  # they would go with the old cluster
+            raise BackupError(f"there are other databases ({foreign[0]}): `upgrade --by FILE` sets all of it aside")
         file.unlink(missing_ok=True)  # of one that was killed
         back_up(url, file, advance)
 
@@ -169,6 +186,8 @@ def _alone(url: str) -> Iterator[tuple[psycopg.Connection, str]]:
             raise BackupError("another restore is going on")
         if connection.execute(_OTHERS, [name]).fetchone() != (0,):
             raise BackupError(f"the database {name} is in use: end the runs and programs that use it")
+        if connection.execute(_MAY_REPLACE, [name]).fetchone() != (True,):
+            raise BackupError(f"the user may not replace the database {name}: that takes its owner, with CREATEDB")
         try:
             yield connection, name
         except psycopg.errors.ObjectInUse as exc:

@@ -44,10 +44,9 @@ def execute(url, statement):
         return cursor.fetchall() if cursor.description else None
 
 
-def databases(url):
-    """How many databases there are of this test: leftovers count."""
-    name = conninfo_to_dict(url)["dbname"]
-    return execute(url, f"SELECT count(*) FROM pg_database WHERE datname LIKE '{name}%'")[0][0]
+def leftovers(url):
+    """Databases that are there during a restore."""
+    return [name for (name,) in execute(url, "SELECT datname FROM pg_database") if name.startswith(module._OURS)]
 
 
 def python(code, *words):
@@ -69,7 +68,7 @@ def test_what_is_saved_comes_back(full, file, empty_database_url):
         assert len(steps) == tables
         assert everything(empty_database_url) == before
         assert not is_empty(empty_database_url)
-    assert databases(empty_database_url) == 1
+    assert leftovers(empty_database_url) == []
     # Ids go on, what is computed is computed, what is checked is checked, what is announced is announced.
     assert execute(empty_database_url, "INSERT INTO artists (name) VALUES ('x') RETURNING id") == [(5,)]
     assert execute(empty_database_url, "INSERT INTO sink_backlog (sink, kind, user_id) VALUES ('bigquery', 'a', 1) "
@@ -115,7 +114,7 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(
         back_up(database_url, file)
         with pytest.raises(ValueError, match=rf"{file}: made by a newer version of lastfm_crawl \(migration 00"):
             restore(empty_database_url, file)
-    assert databases(empty_database_url) == 1
+    assert leftovers(empty_database_url) == []
 
 
 def test_files_that_are_no_backups(full, file, tmp_path):
@@ -143,7 +142,7 @@ def test_files_that_are_no_backups(full, file, tmp_path):
         restore(full, other)
     assert "\n" not in str(error.value)
     assert everything(full) == before
-    assert databases(full) == 1
+    assert leftovers(full) == []
 
 
 def test_a_server_that_wants_tls(full, file):
@@ -174,7 +173,7 @@ def test_a_warehouse_in_use_is_not_replaced(full, file):
     with pytest.raises(BackupError, match="is in use: end the runs"):
         restore(full, file, lambda: guests.append(psycopg.connect(full)) if not guests else None)
     guests[0].close()
-    assert databases(full) == 1
+    assert leftovers(full) == []
     with psycopg.connect(make_conninfo(full, dbname="postgres"), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [module._LOCK])
         with pytest.raises(BackupError, match="another restore"):
@@ -199,6 +198,35 @@ def pg_dump_of(pid):
                 return child
         time.sleep(0.02)
     raise AssertionError("no pg_dump")
+
+
+def test_a_user_who_may_not_replace_it(full, file):
+    back_up(full, file)
+    before = everything(full)
+    execute(full, "CREATE ROLE guest LOGIN PASSWORD 'pw'; GRANT pg_read_all_data TO guest")
+    try:
+        guest = make_conninfo(full, user="guest", password="pw", passfile="/dev/null")
+        with pytest.raises(BackupError, match="may not replace the database .*: that takes its owner, with CREATEDB"):
+            restore(guest, file)
+        execute(full, "ALTER ROLE guest CREATEDB")
+        with pytest.raises(BackupError, match="may not replace"):
+            restore(guest, file)
+    finally:
+        execute(full, "DROP ROLE guest")
+    assert everything(full) == before
+
+
+def test_a_name_as_long_as_can_be(full, file):
+    back_up(full, file)
+    url = make_conninfo(full, dbname="長" * 21)
+    with psycopg.connect(full, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{"長" * 21}"')
+        try:
+            restore(url, file)
+            assert everything(url) == everything(full)
+            assert leftovers(full) == []
+        finally:
+            connection.execute(f'DROP DATABASE "{"長" * 21}"')
 
 
 def test_a_backup_is_killed(full, file):
@@ -228,10 +256,10 @@ def test_a_restore_is_killed(full, file):
     back_up(full, file)
     code = "backup.migrate = lambda _: os._exit(9); backup.restore(sys.argv[1], Path(sys.argv[2]))"
     assert python(code, full, file).wait(60) == 9
-    assert databases(full) == 2
+    assert len(leftovers(full)) == 1
     assert everything(full) == before
     restore(full, file)
-    assert databases(full) == 1
+    assert leftovers(full) == []
     assert everything(full) == before
 
 
@@ -256,7 +284,7 @@ def test_the_disk_is_full(name, full, file, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.part"))
     assert file.exists() == (name == "pg_restore")
     assert everything(full) == before
-    assert databases(full) == 1
+    assert leftovers(full) == []
 
 
 def test_versions_that_do_not_fit(full, file, monkeypatch):

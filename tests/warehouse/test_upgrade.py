@@ -88,6 +88,12 @@ def test_whatever_happens_one_of_them_is_whole(folder, monkeypatch):
     rows = made_by(Old(folder))
     with EmbeddedPostgres(folder), pytest.raises(EmbeddedPostgresError, match="in use: end the processes"):
         backup.upgrade(folder)  # of this process, but users are counted, not processes
+    with EmbeddedPostgres(folder) as url, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE mine")
+    with pytest.raises(backup.BackupError, match=r"other databases \(mine\): `upgrade --by FILE` sets all of it aside"):
+        backup.upgrade(folder)
+    with EmbeddedPostgres(folder) as url, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP DATABASE mine")
     # The new one cannot be filled.
     with monkeypatch.context() as patch:
         patch.setattr(backup, "restore", lambda *_: (_ for _ in ()).throw(backup.BackupError("disk full")))
