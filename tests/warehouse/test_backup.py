@@ -206,7 +206,7 @@ def test_a_user_who_may_not_replace_it(full, file):
     execute(full, "CREATE ROLE guest LOGIN PASSWORD 'pw'; GRANT pg_read_all_data TO guest")
     try:
         guest = make_conninfo(full, user="guest", password="pw", passfile="/dev/null")
-        with pytest.raises(BackupError, match="may not replace the database .*: that takes its owner, with CREATEDB"):
+        with pytest.raises(BackupError, match=r"may not replace the database .*: that takes its owner, with CREATEDB"):
             restore(guest, file)
         execute(full, "ALTER ROLE guest CREATEDB")
         with pytest.raises(BackupError, match="may not replace"):
