@@ -84,7 +84,7 @@ def test_an_old_one_runs_on_until_it_is_upgraded(folder):
     assert holds(folder, rows)
 
 
-def test_whatever_happens_one_of_them_is_whole(folder, monkeypatch):
+def test_what_cannot_be_upgraded_stays_as_it_is(folder, monkeypatch):
     rows = made_by(Old(folder))
     with EmbeddedPostgres(folder), pytest.raises(EmbeddedPostgresError, match="in use: end the processes"):
         backup.upgrade(folder)  # of this process, but users are counted, not processes
@@ -101,6 +101,10 @@ def test_whatever_happens_one_of_them_is_whole(folder, monkeypatch):
             backup.upgrade(folder)
     assert holds(folder, rows)
     assert is_tidy(folder)
+
+
+def test_whenever_it_is_killed_one_of_them_is_whole(folder):
+    rows = made_by(Old(folder))
     # The process dies while the new server runs.
     code = (
         "import os, sys; from pathlib import Path; from lastfm_crawl.warehouse import backup\n"
