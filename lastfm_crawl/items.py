@@ -244,9 +244,13 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Admissions:
-    """Users whom a friend list admitted to the crawl, or whose shortest way from a seed it changed, in order."""
+    """Users whom a friend list admitted to the crawl, or whose shortest way from a seed it changed, in order.
+
+    ``profiles`` are what is known, and since when, of users of whom no answer tells it any more.
+    """
 
     members: tuple[Member, ...]
+    profiles: tuple[tuple[Profile, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -65,6 +65,23 @@ class JobDir:
             raise ValueError(f"JOBDIR={self._folder} cannot be used: {exc.strerror or exc}") from exc
         return line
 
+    def check(self) -> str | None:
+        """What :meth:`enter` would do, without doing it: one line when what is there would be set aside.
+
+        Raises ValueError when another run has the folder, or when it cannot be used.
+        """
+        place = next(path for path in (self._folder, *self._folder.parents) if path.exists())
+        if not place.is_dir() or not os.access(place, os.W_OK):
+            raise ValueError(f"JOBDIR={self._folder} cannot be used: {place} is no folder that we may write to")
+        if not (self._folder / RUNNING).exists():
+            return None
+        try:
+            with self._lock.acquire(timeout=0):
+                return f"JOBDIR={self._folder} was not left in order (killed?): the next run sets it aside"
+        except Timeout:
+            owner = _read(self._folder / RUNNING).get("pid")
+            raise ValueError(f"JOBDIR={self._folder} is used by another run (process {owner})") from None
+
     def leave(self, *, in_order: bool) -> None:
         """Give the folder back; the next run goes on with it only when this one ended *in_order*."""
         if in_order:
@@ -112,6 +129,25 @@ class JobDir:
             if left.get(name) != now:
                 return f"was left by another run ({name} {left.get(name)!r}, now {now!r})"
         return None
+
+
+def clear(folder: Path) -> int:
+    """Empty every JOBDIR at or below *folder*, also those that were set aside; how many there were.
+
+    Queues hold what was asked about whom. What is left to do follows from the warehouse, so nothing is lost.
+    """
+    ours = {*SCRAPYS, RUNNING, STOPPED}
+    cleared = 0
+    for place, folders, files in os.walk(folder):
+        found = ours & {*folders, *files}
+        folders[:] = [name for name in folders if name not in ours]
+        for path in (Path(place, name) for name in found):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        cleared += bool(found)
+    return cleared
 
 
 def _stamp() -> str:

@@ -69,3 +69,9 @@ def stopping(crawler: Crawler) -> bool:
     engine = crawler.engine
     slot = engine._slot  # noqa: SLF001  (nothing public tells that a close has begun)
     return not engine.running or slot is None or slot.closing is not None
+
+
+async def until_closed(crawler: Crawler) -> None:
+    """Wait until the spider is closed: told to stop in the middle of that, the engine says too early that it has."""
+    while crawler.engine is not None and crawler.engine.spider is not None:  # noqa: ASYNC110  (no event says so)
+        await asyncio.sleep(0.05)

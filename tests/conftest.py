@@ -45,6 +45,7 @@ def _no_environment(monkeypatch):
     """Tests see none of the settings that the one who runs them has in the environment or in .env."""
     for name in (
         "LASTFM_API_KEY",
+        "LASTFM_API_SECRET",
         "LASTFM_API_URL",
         "CONTACT",
         "MUSICBRAINZ_API_URL",
@@ -62,12 +63,17 @@ def _no_environment(monkeypatch):
         "SCRAPYD_URL",
         "SCRAPYD_USERNAME",
         "SCRAPYD_PASSWORD",
+        "METRICS_FILE",
+        "LOG_FORMAT",
+        "LOG_LEVEL",
+        "JOB_WEBHOOK",
         "BIGQUERY_DATASET",
         "BIGQUERY_EMULATOR_HOST",
         "FIRESTORE_PROJECT",
         "EXPORT_EVERY",
         "FIRESTORE_EMULATOR_HOST",
         "STORAGE_EMULATOR_HOST",
+        "SECRET_MANAGER_EMULATOR_HOST",
         "GOOGLE_APPLICATION_CREDENTIALS",
         "GOOGLE_CLOUD_PROJECT",
     ):

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 
 import pytest
-from conftest import KEY, ROOT
+from conftest import ROOT
 
 from lastfm_crawl.httpcache.envelope import decode
 from lastfm_crawl.httpcache.folder import FolderStorage
@@ -333,6 +333,19 @@ class TestInterruption:
         assert set(answered.values()) == {1}
         assert_equals_world(project, world, "RJ")
 
+    def test_ctrl_c_while_the_run_ends_costs_its_record_nothing(self, project):
+        with serve(demo_world(20), Faults()) as sandbox:
+            project.url = sandbox.url
+            words, said = project.words("friends", seeds="RJ"), ""
+            with project.start(*words, stderr=subprocess.PIPE, text=True) as process:
+                for line in process.stderr:
+                    said += line
+                    if "Closing spider" in line:
+                        process.send_signal(signal.SIGINT)
+        assert "Closing spider" in said
+        assert "Traceback" not in said
+        assert project.query("SELECT finish_reason, exit_code FROM runs") == [("finished", 0)]
+
     @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
     def test_kill_9_at_random_moments_loses_nothing(self, project, seed):
         world, rng = demo_world(200), random.Random(seed)
@@ -375,34 +388,6 @@ class TestHetRec:
         assert set(project.query(ARTISTS)) == expected_artists(world, members)
         if not rate:
             assert calls == {"user.getInfo": 1, "user.getFriends": len(members), "user.getTopArtists": len(members)}
-
-
-class TestSecrets:
-    def test_the_key_is_on_the_wire_only(self, project, tmp_path):
-        """A crawl with faults, time-outs and a server that repeats the key; then everything is searched for it."""
-        faults = Faults(rate=0.2, seed=5)
-        faults.script("user.getTopArtists", kinds=["slow"], times=3)
-        log = tmp_path / "log"
-        settings = {"LOG_LEVEL": "DEBUG", "LOG_FILE": log, "JOBDIR": tmp_path / "job", "DOWNLOAD_TIMEOUT": 2}
-        with serve(demo_world(40), faults) as sandbox:
-            project.url = sandbox.url
-            outputs = [project.crawl("friends", seeds="RJ", settings=settings)]
-            settings["JOBDIR"] = tmp_path / "job2"
-            outputs.append(project.crawl("top_artists", settings=settings))
-            assert {call.api_key for call in sandbox.log} == {KEY}
-        texts = {"output": "".join(o.stdout + o.stderr for o in outputs).encode()}
-        for path in tmp_path.rglob("*"):
-            if path.is_file() and "pg" not in path.parts:
-                texts[str(path)] = path.read_bytes()
-        store = FolderStorage(project.data / "store")
-        for key in store.keys(""):
-            blob = store.get(key)
-            texts[key] = decode(blob).body + repr(decode(blob)).encode() if key.startswith("requests/") else blob
-        texts["runs"] = repr(project.query("SELECT * FROM runs")).encode()
-        texts["fetches"] = repr(project.query("SELECT * FROM fetches")).encode()
-        assert len(texts) > 80
-        assert log.stat().st_size > 10_000
-        assert [name for name, text in texts.items() if KEY.encode() in text] == []
 
 
 class TestPace:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 from conftest import KEY, ROOT
+from hooks import SECRET, listening
 
 from lastfm_crawl.httpcache.folder import FolderStorage
 from lastfm_crawl.sandbox import demo_world, serve
@@ -156,6 +158,23 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512)); os.execv({sys.executable!
             )
             _, stderr = process.communicate(timeout=60)
         assert process.returncode == 0, stderr[-2000:]
+
+    @pytest.mark.parametrize(
+        ("settings", "reason"),
+        [
+            ({"RESPONSE_STORE": "/dev/null/store"}, "store_unavailable"),
+            ({"DATABASE_URL": "postgresql://u@127.0.0.1:9/x"}, "warehouse_unavailable"),
+            ({"LOG_FORMATTER": "no.such.Formatter"}, "never_begun"),
+        ],
+    )
+    def test_what_goes_wrong_before_the_first_request_is_critical_and_told(self, project, settings, reason):
+        with listening() as hook:
+            project.environment["ALERT_WEBHOOK"] = hook.url
+            result = project.crawl("friends", seeds="RJ", settings=settings)
+        assert result.returncode == 3, result.stderr[-2000:]
+        assert f"CRITICAL: stopping ({reason})" in result.stderr
+        assert [json.loads(body)["reason"] for _, _, body in hook.told] == [reason]
+        assert SECRET not in result.stderr
 
     def test_the_alert_is_posted(self, project):
         with serve(demo_world(20)) as sandbox:

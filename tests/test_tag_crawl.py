@@ -160,3 +160,12 @@ def test_the_answers_count_as_lastfms(project, sandbox):
     assert "4 answers packed" in packed.stdout, packed.stdout + packed.stderr
     succeed(project.run("replay", "track_tags", "--from", "packs"))
     assert len(tags(project)) == 4
+
+
+def test_the_most_played_ones_are_asked_about_once(project, sandbox):
+    succeed(project.crawl("track_tags", top=5))
+    asked = [(call.params["artist"], call.params["track"]) for call in sandbox.calls("track.getTopTags")]
+    assert set(asked) == {names_of(number) for number in range(5)}
+    before = len(sandbox.log)
+    succeed(project.crawl("track_tags", top=5))
+    assert len(sandbox.log) == before

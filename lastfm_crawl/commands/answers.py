@@ -14,6 +14,7 @@ from rich.table import Table
 
 from lastfm_crawl import config
 from lastfm_crawl.commands.working import working
+from lastfm_crawl.insight.wording import printable
 from lastfm_crawl.spiders.arguments import one_of
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import tastes
@@ -111,11 +112,6 @@ def format_of(text: str) -> str:
         return str(one_of(*FORMATS)(text))
     except ValueError as exc:
         raise ValueError(f"--format: {text!r} is wrong: {exc}") from None
-
-
-def printable(text: str) -> str:
-    """*text* without what would steer a terminal."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

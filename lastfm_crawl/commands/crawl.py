@@ -12,9 +12,13 @@ from scrapy.commands import crawl
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
+from lastfm_crawl.extensions.alerts import never_begun
+from lastfm_crawl.extensions.json_log import tell
 from lastfm_crawl.extensions.outcome import judge
 from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.jobdir import JobDir
+from lastfm_crawl.logins import Logins
+from lastfm_crawl.secret_manager import SecretUnavailableError
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse.database import check_url
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from scrapy import Spider
     from scrapy.crawler import Crawler
     from scrapy.spiderloader import SpiderLoaderProtocol
 
@@ -30,6 +35,7 @@ logger = logging.getLogger(__name__)
 #: What to do about a secret or setting that a spider needs.
 WHERE_TO_GET = {
     "LASTFM_API_KEY": "get a key at https://www.last.fm/api/account/create",
+    "LASTFM_API_SECRET": "it stands beside the key at https://www.last.fm/api/accounts",
     "SPOTIFY_CLIENT_ID": "create an app at https://developer.spotify.com/dashboard",
     "SPOTIFY_CLIENT_SECRET": "create an app at https://developer.spotify.com/dashboard",
     "CONTACT": "whoever is asked wants to know whom to write to: a mail address or URL of yours",
@@ -51,6 +57,9 @@ class Command(crawl.Command):
         except ValueError as exc:
             self._end(Exit.WRONG_USE, [str(exc)])
             return
+        except SecretUnavailableError as exc:
+            self._end(exc.code, [str(exc)])
+            return
         self.crawler_process.crawl(crawler, **opts.spargs)
         tune_interpreter()
         self.crawler_process.start()
@@ -58,25 +67,37 @@ class Command(crawl.Command):
         if jobdir is not None:
             jobdir.leave(in_order="finish_reason" in stats)
         if self.crawler_process.bootstrap_failed:
-            self._end(Exit.CRITICAL, ["the run could not be set up; the log above says why"])
+            self._end(*never_begun(crawler.settings, args[0]))
         else:
             self._end(*judge(stats))
 
     def _check(self, spider: str, opts: argparse.Namespace) -> None:
-        """Raise ValueError for what can be known to be wrong before anything is started."""
+        """Raise ValueError or SecretUnavailableError for what can be known to be wrong before anything is started."""
         assert self.settings is not None  # noqa: S101
         assert self.crawler_process is not None  # noqa: S101
         config.refuse_secrets([assignment.partition("=")[0] for assignment in opts.set] + list(opts.spargs))
         spider_class = load_spider(self.crawler_process.spider_loader, spider, opts.spargs)
+        if not self.settings.getbool("HTTPCACHE_IGNORE_MISSING"):
+            self._check_credentials(spider_class)
         config.check(self.settings)
         open_store(config.store_location(self.settings))
         for name in ("DATABASE_URL", "MUSICBRAINZ_DATABASE_URL"):
             if self.settings[name]:
                 check_url(self.settings[name], name)
-        if self.settings.getbool("HTTPCACHE_IGNORE_MISSING"):
-            return
-        for name in spider_class.needed(self.settings) if hasattr(spider_class, "needed") else ():
-            if not (config.secret(name) if name in config.SECRETS else self.settings[name]):
+
+    def _check_credentials(self, spider_class: type[Spider]) -> None:
+        """Raise ValueError or SecretUnavailableError when something is not there that the spider cannot ask without."""
+        assert self.settings is not None  # noqa: S101
+        config.fetch_secrets()
+        needed = spider_class.needed(self.settings) if hasattr(spider_class, "needed") else ()
+        users = Logins(self.settings, "lastfm").users() if "LASTFM_API_KEY" in needed else []
+        if users and not config.secret("LASTFM_API_SECRET"):
+            raise ValueError(
+                f"LASTFM_API_SECRET is not set, and {users[0]} is logged in: {WHERE_TO_GET['LASTFM_API_SECRET']};"
+                f" or run `scrapy lastfm logout {users[0]}`"
+            )
+        for name in needed:
+            if not config.is_set(self.settings, name):
                 raise ValueError(f"{name} is not set: {WHERE_TO_GET[name]}; put it into the environment or .env")
 
     @staticmethod
@@ -92,9 +113,9 @@ class Command(crawl.Command):
 
     def _end(self, code: Exit, lines: list[str]) -> None:
         self.exitcode = int(code)
-        for line in lines:
-            sys.stderr.write(f"scrapy crawl: {line}\n")
-            if self.settings and self.settings["LOG_FILE"]:  # whoever reads a log, as Scrapyd's, sees no stderr
+        tell("crawl", lines)
+        if self.settings and self.settings["LOG_FILE"]:  # whoever reads a log, as Scrapyd's, sees no stderr
+            for line in lines:
                 logger.log(logging.ERROR if code else logging.INFO, line)
 
 

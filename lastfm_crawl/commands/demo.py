@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +16,7 @@ from rich.table import Table
 from scrapy.commands import ScrapyCommand
 
 from lastfm_crawl import config
+from lastfm_crawl.commands.children import child
 from lastfm_crawl.commands.years import bars
 from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.insight import wording
@@ -84,11 +83,14 @@ class Command(ScrapyCommand):
         # Set even where empty: what a .env file says is not for the demo.
         environment = {
             "LASTFM_API_KEY": "demo",
+            "LASTFM_API_SECRET": "",
             "LASTFM_API_URL": url,
             "DATA_DIR": self.settings["DATA_DIR"],
             "RESPONSE_STORE": "",
             "DATABASE_URL": "",
             "ALERT_WEBHOOK": "",
+            "METRICS_FILE": "",
+            "JOB_WEBHOOK": "",
             "SPOTIFY_API_URL": url.replace("/2.0/", "/spotify/v1"),
             "SPOTIFY_TOKEN_URL": url.replace("/2.0/", "/spotify/api/token"),
             "MUSICBRAINZ_API_URL": url.replace("/2.0/", "/musicbrainz/ws/2/"),
@@ -99,13 +101,8 @@ class Command(ScrapyCommand):
             "SPOTIFY_CLIENT_ID": "demo",
             "SPOTIFY_CLIENT_SECRET": "demonstration",
         }
-        command = [sys.executable, "-m", "scrapy", "crawl", *words, *CRAWL]
-        # Ctrl-C reaches the crawl as well, which ends in order and says so; we wait for that.
-        ours = signal.signal(signal.SIGINT, lambda *_: None)
-        try:
-            return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode  # noqa: S603
-        finally:
-            signal.signal(signal.SIGINT, ours)
+        with child(["crawl", *words, *CRAWL], environment) as crawl:
+            return crawl.process.wait()
 
     def _summary(self, console: Console, database: Database, requests: int, seconds: float) -> None:
         assert self.settings is not None  # noqa: S101

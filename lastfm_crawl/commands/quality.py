@@ -15,7 +15,7 @@ from scrapy.exceptions import UsageError
 from lastfm_crawl import config
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.insight.quality import STEPS, report
-from lastfm_crawl.insight.wording import percent
+from lastfm_crawl.insight.wording import percent, printable
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
@@ -158,12 +158,7 @@ def _table(console: Console, titles: tuple[str, ...], rows: Iterable[tuple[str |
     for title in titles:
         table.add_column(title, justify="right" if title in _NUMBERS else "left", no_wrap=title in _NUMBERS)
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(_printable(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
     if table.row_count:
         console.print(table)
         console.print()
-
-
-def _printable(text: str) -> str:
-    """*text* without what would steer a terminal."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)

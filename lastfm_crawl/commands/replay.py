@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
 from lastfm_crawl.commands.crawl import tune_interpreter
+from lastfm_crawl.extensions.alerts import never_begun
+from lastfm_crawl.extensions.json_log import tell
 from lastfm_crawl.extensions.outcome import judge
 from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.spiders.arguments import count, each_once, names
@@ -76,7 +77,7 @@ class Command(ScrapyCommand):
         tune_interpreter()
         self.crawler_process.start()
         if self.crawler_process.bootstrap_failed:
-            self._end(Exit.CRITICAL, ["the replay could not be set up; the log above says why"])
+            self._end(*never_begun(crawler.settings, "replay"))
             return
         stats = crawler.stats.get_stats()
         if isinstance(crawler.spider, ReplaySpider):
@@ -139,8 +140,7 @@ class Command(ScrapyCommand):
 
     def _end(self, code: Exit, lines: list[str]) -> None:
         self.exitcode = int(code)
-        for line in lines:
-            sys.stderr.write(f"scrapy replay: {line}\n")
+        tell("replay", lines)
 
 
 def _read(reader: Any, option: str, text: str) -> Any:

@@ -16,9 +16,10 @@ from scrapy.spiderloader import get_spider_loader
 from scrapy.utils.conf import arglist_to_dict
 
 from lastfm_crawl import config
-from lastfm_crawl.commands.answers import printable, say, show_table
+from lastfm_crawl.commands.answers import say, show_table
 from lastfm_crawl.commands.crawl import load_spider
 from lastfm_crawl.commands.scrapyd import Job, Scrapyd, ScrapydError
+from lastfm_crawl.insight.wording import printable
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import queries
 from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError

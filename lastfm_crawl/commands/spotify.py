@@ -5,17 +5,15 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-import urllib.error
-import urllib.request
 import webbrowser
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
+from lastfm_crawl.commands.consent import PATIENCE, LoginError, Loopback, Shown, post
 from lastfm_crawl.logins import Logins
 from lastfm_crawl.services import spotify
 from lastfm_crawl.services.problems import Problem
@@ -24,18 +22,6 @@ from lastfm_crawl.stop import Exit
 
 if TYPE_CHECKING:
     import argparse
-
-#: Seconds that we wait for the consent.
-PATIENCE = 300.0
-_STEP = 1.0
-
-
-class LoginError(Exception):
-    """There is no login: one line that says why, and the exit code."""
-
-    def __init__(self, code: Exit, line: str) -> None:
-        super().__init__(line)
-        self.code = code
 
 
 class Command(ScrapyCommand):
@@ -69,7 +55,7 @@ class Command(ScrapyCommand):
             if args[0] == "login":
                 self._login(user, browser=not opts.no_browser)
             else:
-                gone = Logins(self.settings).forget(user)
+                gone = Logins(self.settings, "spotify").forget(user)
                 print(f"{user} is logged out" if gone else f"{user} was not logged in")
         except ValueError as exc:
             self._end(Exit.WRONG_USE, str(exc))
@@ -95,7 +81,7 @@ class Command(ScrapyCommand):
         token = _exchange(token_url, spotify.code_exchange(code, verifier, client_id, redirect.uri))
         if token.refresh_token is None:
             raise LoginError(Exit.LOSSES, "Spotify gave nothing that could be kept; try again")
-        Logins(self.settings).keep(user, token.refresh_token)
+        Logins(self.settings, "spotify").keep(user, token.refresh_token)
         print(f"{user} is logged in; `scrapy crawl spotify_top` asks for their top artists and tracks")
 
     def _end(self, code: Exit, line: str) -> None:
@@ -104,70 +90,45 @@ class Command(ScrapyCommand):
 
 
 class _Redirect:
-    """Where Spotify sends the browser after the consent: a port of this machine, for this one login."""
+    """Where Spotify sends the browser after the consent."""
 
     def __init__(self, state: str) -> None:
         self._state = state
-        self.answer: dict[str, str] = {}
-        redirect = self
-
-        class Handler(BaseHTTPRequestHandler):
-            error_content_type: ClassVar[str] = "text/plain; charset=utf-8"  # type: ignore[misc]
-
-            def do_GET(self) -> None:
-                ours = redirect.take(self.path)
-                text = "You can close this page and go back." if ours else "This is not the answer that we wait for."
-                self.send_response(200 if ours else 400)
-                self.send_header("Content-Type", "text/plain; charset=utf-8")
-                self.end_headers()
-                self.wfile.write(text.encode())
-
-            def log_message(self, *_: object) -> None:
-                """Nothing: the path holds the code."""
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self._server.timeout = _STEP
-        self.uri = f"http://127.0.0.1:{self._server.server_port}/callback"
+        self._answer: dict[str, str] = {}
+        self._page = Loopback(self._take)
+        self.uri = f"{self._page.root}/callback"
 
     def __enter__(self) -> _Redirect:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.server_close()
+        self._page.__exit__()
 
-    def take(self, path: str) -> bool:
-        """Keep the answer in *path*; False when it is none to our question."""
+    def _take(self, path: str) -> Shown:
+        """Keep the answer in *path*, unless it is none to our question."""
         parts = urlsplit(path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        ours = parts.path == "/callback" and secrets.compare_digest(
-            query.get("state", "").encode(), self._state.encode()
-        )
-        if ours:
-            self.answer = query
-        return ours
+        state = query.get("state", "")
+        if parts.path != "/callback" or not secrets.compare_digest(state.encode(), self._state.encode()):
+            return Shown(400, "This is not the answer that we wait for.")
+        self._answer = query
+        return Shown(200, "You can close this page and go back.")
 
     def wait(self) -> str:
         """The code of the consent. Raises LoginError."""
         end = time.monotonic() + PATIENCE
-        while not self.answer:
+        while not self._answer:
             if time.monotonic() > end:
                 raise LoginError(Exit.RESUMABLE, "nobody consented within five minutes; run it again")
-            self._server.handle_request()
-        if "code" not in self.answer:
-            raise LoginError(Exit.LOSSES, f"Spotify says: {self.answer.get('error', 'no code')}; nobody was logged in")
-        return self.answer["code"]
+            self._page.handle()
+        if "code" not in self._answer:
+            raise LoginError(Exit.LOSSES, f"Spotify says: {self._answer.get('error', 'no code')}; nobody was logged in")
+        return self._answer["code"]
 
 
 def _exchange(url: str, question: spotify.TokenRequest) -> spotify.Token:
     """The token for a code. Raises LoginError."""
-    request = urllib.request.Request(url, question.body, dict(question.headers), method="POST")  # noqa: S310  (checked)
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
-            answer = spotify.read_token(response.status, response.read())
-    except urllib.error.HTTPError as exc:
-        answer = spotify.read_token(exc.code, exc.read())
-    except OSError as exc:
-        raise LoginError(Exit.RESUMABLE, f"{urlsplit(url).netloc} does not answer ({exc}); run it again") from exc
+    answer = spotify.read_token(*post(url, question.body, question.headers))
     if isinstance(answer, Problem):
         raise LoginError(Exit.LOSSES, f"Spotify gives no token: {answer.message}")
     return answer

@@ -1,156 +1,148 @@
-"""What the warehouse holds, what was done last, and how much of Last.fm's data is kept."""
+"""Where the crawl is, what is left to ask for, and how much of Last.fm's data is kept."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
+import psycopg
+from rich.live import Live
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
+from lastfm_crawl.commands.screens import job_line, open_console, screen
+from lastfm_crawl.downloader.pace import paces
+from lastfm_crawl.insight.status import as_json, latest_jobs, read, read_user
 from lastfm_crawl.stop import Exit
-from lastfm_crawl.warehouse import backlog, queries
+from lastfm_crawl.warehouse import jobs
 from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
-RUNS = 5
-#: Columns that stand on the right.
-NUMBERS = {
-    "rows sent",
-    "users waiting",
-    "answers",
-    "MB",
-    "exit code",
-    "pages",
-    "rows read",
-    "reported",
-    "stored",
-    "undated",
-    "repeated",
-}
-USERS = 5
+    from lastfm_crawl.insight.status import Status, UserDetail
+
+#: Seconds between two changes of what is shown while it is watched, and how many times as long as it takes to read all
+#: of it passes before it is read again.
+_INTERVAL = 1.0
+_SHARE = 5
 
 
 class Command(ScrapyCommand):
     requires_project = True
     requires_crawler_process = False
 
+    def syntax(self) -> str:
+        return "[--user NAME] [--watch] [--json]"
+
     def short_desc(self) -> str:
-        return "Show users, lists, the last runs, and how much of Last.fm's data is kept"
+        return "Show users, lists, jobs, runs, what is left, and how much of Last.fm's data is kept"
+
+    def long_desc(self) -> str:
+        return (
+            "Of the lists of users: fetched, left for the next run (of them begun), with nothing to have (gone, private"
+            ", empty), and beyond the limits of the last crawl of friends. Requests, time at the set pace and room are"
+            " estimates. --watch goes on until Ctrl-C: on a terminal the screen changes with the jobs, elsewhere each"
+            " change is a line. --json has stable names (lastfm_crawl/insight/status.py); --watch: one a line."
+        )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
         parser.add_argument("--user", metavar="NAME", help="the lists of one user, and the audit of the history")
+        parser.add_argument("--watch", action="store_true", help="show every change, until Ctrl-C")
+        parser.add_argument("--json", action="store_true", help="everything, as one JSON object")
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
         if args:
-            raise UsageError("status takes no arguments but --user NAME")
-        database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
+            raise UsageError("status takes no arguments but --user NAME, --watch and --json")
         try:
-            database.open()
-            # A file or a pipe has no width: nothing is to be cut there.
-            console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-            if opts.user:
-                self._show_user(console, database, opts.user)
+            config.check(self.settings)
+        except ValueError as exc:
+            self._end(Exit.WRONG_USE, str(exc))
+            return
+        self._user: str | None = opts.user
+        self._database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
+        try:
+            self._database.open()
+            if opts.watch:
+                self._watch(as_objects=opts.json)
             else:
-                self._show(console, database)
-        except WarehouseUnavailableError as exc:
-            sys.stderr.write(f"scrapy status: the warehouse cannot be used: {exc}\n")
-            self.exitcode = int(Exit.CRITICAL)
+                self._once(as_object=opts.json)
+        except (WarehouseUnavailableError, psycopg.OperationalError) as exc:
+            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {' '.join(str(exc).split())}")
+        except LookupError as exc:
+            self._end(Exit.WRONG_USE, str(exc.args[0]))
+        except KeyboardInterrupt:
+            pass  # the only way to end watching
+        except BrokenPipeError:  # nobody reads on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         finally:
-            database.close()
+            self._database.close()
 
-    def _show(self, console: Console, database: Database) -> None:
-        totals = database.run(queries.totals)
-        statuses = ", ".join(f"{count:,} {status}" for status, count in database.run(queries.users_by_status))
-        console.print(f"[bold]{totals.users:,}[/] users" + (f" ({statuses})" if statuses else ""))
-        console.print(f"[bold]{totals.friendships:,}[/] friendships, [bold]{totals.artists:,}[/] artists", end="")
-        console.print(f", [bold]{totals.user_artists:,}[/] top-artist rows, [bold]{totals.scrobbles:,}[/] scrobbles\n")
-        runs = (
-            (run.id, run.spider, run.finish_reason or "running, or killed", _text(run.exit_code))
-            for run in database.run(queries.last_runs, RUNS)
-        )
-        self._sinks(console, database.run(backlog.lags))
-        _table(console, ("last runs", "spider", "finish reason", "exit code"), runs)
-        for title, kept in (
-            ("Last.fm data kept", database.run(queries.stored_by_method)),
-            ("most of it of", database.run(queries.stored_by_user, USERS)),
-        ):
-            rows = ((data.name, f"{data.answers:,}", f"{data.size / 1e6:,.1f}") for data in kept)
-            _table(console, (title, "answers", "MB"), rows)
-        self._cap(console, database.run(queries.stored_bytes) / 1e6)
-
-    @staticmethod
-    def _sinks(console: Console, lags: list[backlog.Lag]) -> None:
-        """What the sinks have, and what waits for them."""
-        if not lags:
-            return
-        rows = (
-            (lag.sink, lag.kind, f"{lag.rows:,}", f"{lag.users:,}", f"{lag.since:%Y-%m-%d %H:%M}" if lag.since else "")
-            for lag in lags
-        )
-        _table(console, ("sink", "kind", "rows sent", "users waiting", "since"), rows)
-        for lag in lags:
-            if lag.last_error:
-                console.print(f"{lag.sink}, {lag.kind}: tried {lag.attempts} times in vain: {lag.last_error}\n")
-
-    def _show_user(self, console: Console, database: Database, name: str) -> None:
-        """One user: the lists with their pages, and every window of the history with what became of its rows."""
-        user = database.run(queries.user_status, name)
-        if user is None:
-            sys.stderr.write(f"scrapy status: the warehouse knows no user {name!r}\n")
-            self.exitcode = int(Exit.WRONG_USE)
-            return
-        detail = f" ({user.detail})" if user.detail else ""
-        console.print(f"[bold]{user.name}[/]: {user.status}{detail}, {user.scrobbles:,} scrobbles stored", end="")
-        console.print("\n" if user.playcount is None else f" of {user.playcount:,} that the profile counts\n")
-        pages = database.run(queries.user_pages, name)
-        _table(console, ("list", "which", "pages"), ((p.method, p.params, f"{p.done} of {p.pages}") for p in pages))
-        windows = database.run(queries.audit, name)
-        with_plays = [f"{w.first:%Y}" for w in windows if w.stored and (w.end - w.first).days in {365, 366}]
-        titles = ("from", "to", "rows read", "reported", "stored", "undated", "repeated", "explained")
-        _table(console, titles, (_window(window) for window in windows))
-        if with_plays:
-            console.print(f"closed years with plays: {', '.join(with_plays)}")
-
-    def _cap(self, console: Console, megabytes: float) -> None:
-        """The sum, beside what Last.fm's terms allow."""
-        assert self.settings is not None  # noqa: S101
-        cap = self.settings.getfloat("LASTFM_STORAGE_CAP_MB")
-        if not cap:
-            console.print(f"{megabytes:,.1f} MB in all; LASTFM_STORAGE_CAP_MB=0 says that there is an agreement")
-        elif megabytes <= cap:
-            console.print(f"{megabytes:,.1f} MB of the {cap:,.0f} MB that Last.fm's terms allow without an agreement")
+    def _once(self, *, as_object: bool) -> None:
+        found = self._read()
+        if as_object:
+            print(json.dumps(as_json(found), indent=2))
         else:
-            console.print(
-                f"[bold red]{megabytes:,.1f} MB[/], more than the {cap:,.0f} MB that Last.fm's terms allow without an "
-                "agreement (README); LASTFM_STORAGE_CAP_MB=0 says that you have one"
-            )
+            open_console().print(screen(found))
 
+    def _watch(self, *, as_objects: bool) -> None:
+        if as_objects:
+            for found in self._changes():
+                print(json.dumps(as_json(found)), flush=True)
+        elif sys.stdout.isatty():
+            with Live(console=open_console(), auto_refresh=False, screen=True) as live:
+                for found in self._changes():
+                    live.update(screen(found), refresh=True)
+        else:
+            self._read()  # a stranger is nobody to wait for
+            since = datetime.now(UTC)
+            for job in jobs.follow(self._database.conninfo):
+                if job is not None and self._is_about(job) and (job.finished_at is None or job.finished_at >= since):
+                    print(job_line(job), flush=True)
 
-def _window(window: queries.AuditedWindow) -> tuple[str, ...]:
-    numbers = (window.rows_done, window.reported, window.stored, window.undated, window.duplicates)
-    # The first window has no lower bound, and is written as if it had that of the clock.
-    first = "the beginning" if not window.first.timestamp() else f"{window.first:%Y-%m-%d %H:%M}"
-    return (first, f"{window.end:%Y-%m-%d %H:%M}", *(f"{n:,}" for n in numbers), "yes" if window.explained else "NO")
+    def _changes(self) -> Iterator[Status | UserDetail]:
+        """The status, and again whenever a job has changed; what takes long to read follows less often."""
+        found, shown, next_look = None, 0.0, 0.0
+        changed = behind = False
+        for job in jobs.follow(self._database.conninfo):
+            changed = changed or (job is not None and self._is_about(job))
+            now = time.monotonic()
+            if found is None or ((changed or behind) and now >= next_look):
+                found = self._read()
+                next_look = now + max(_INTERVAL, (1 + _SHARE) * (time.monotonic() - now))
+                behind = False
+            elif changed and now - shown >= _INTERVAL:
+                found = replace(found, jobs=self._database.run(latest_jobs, self._user))
+                behind = True
+            else:
+                continue
+            changed, shown = False, time.monotonic()
+            yield found
 
+    def _is_about(self, job: jobs.Job) -> bool:
+        return self._user is None or (job.username or "").lower() == self._user.lower()
 
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
+    def _read(self) -> Status | UserDetail:
+        """What is to be shown. Raises LookupError."""
+        assert self.settings is not None  # noqa: S101
+        if self._user is None:
+            cap = self.settings.getfloat("LASTFM_STORAGE_CAP_MB")
+            return self._database.run(read, Path(self.settings["DATA_DIR"]), cap, paces(self.settings))
+        detail = self._database.run(read_user, self._user)
+        if detail is None:
+            raise LookupError(f"the warehouse knows no user {self._user!r}")
+        return detail
 
-
-def _table(console: Console, titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in titles:
-        table.add_column(title, justify="right" if title in NUMBERS else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    console.print()
+    def _end(self, code: Exit, line: str) -> None:
+        self.exitcode = int(code)
+        sys.stderr.write(f"scrapy status: {line}\n")

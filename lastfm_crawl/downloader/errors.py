@@ -23,7 +23,7 @@ from scrapy.exceptions import (
     NotSupported,
 )
 
-from lastfm_crawl.downloader.credentials import renew
+from lastfm_crawl.downloader.credentials import logged_in_at, renew
 from lastfm_crawl.downloader.pace import StoppedWaitingError, pacer_of
 from lastfm_crawl.downloader.redact import redact, redact_bytes
 from lastfm_crawl.downloader.tokens import CredentialsRefusedError, LoginExpiredError
@@ -58,6 +58,8 @@ _NO_QUOTA = 86_400.0
 _LONGEST_PAUSE = 3600.0
 _STEP = 0.5
 
+#: What is no fault of the service: an answer that may be a result, a question in another form, a worn-out token.
+_NO_ERRORS = {Action.CONFIRM, Action.REPHRASE, Action.RENEW}
 _CANNOT_CONNECT = (DownloadConnectionRefusedError, CannotResolveHostError)
 
 
@@ -89,7 +91,9 @@ class ErrorMiddleware:
             response = response.replace(body=clean)
         refused = None if cached or service.refusal is None else _refusal(service, response)
         answer = refused or service.read(call, response.status, response.body)
-        if isinstance(answer, Problem) and not self._is_result(request, answer, cached=cached):
+        if isinstance(answer, Problem) and (
+            not self._is_result(request, answer, cached=cached) or (cached and await self._is_open_now(request, answer))
+        ):
             return await self._act(request, response, answer, cached=cached)
         if not cached:
             self._good(request, call)
@@ -116,6 +120,7 @@ class ErrorMiddleware:
             type(exception).__name__,
             redact(str(exception)) or type(exception).__name__,
         )
+        self._crawler.stats.inc_value(f"lastfm_crawl/errors/{problem.kind}")
         cannot_connect = isinstance(exception, _CANNOT_CONNECT)
         limit = MAX_FIRST_CONNECTIONS if cannot_connect and self._last_good is None else MAX_ATTEMPTS
         return await self._again(request, problem, limit)
@@ -127,16 +132,24 @@ class ErrorMiddleware:
             return bool(request.meta.get("unconfirmed") == problem.rule.status)
         return problem.lasting
 
+    async def _is_open_now(self, request: Request, problem: Problem) -> bool:
+        """Whether a stored "private" is from before its user logged in: we may be shown now what we were not then."""
+        if problem.rule.status != "private" or self._crawler.settings.getbool("HTTPCACHE_IGNORE_MISSING"):
+            return False
+        at: float = request.meta["cache_timestamp"]
+        return at < await logged_in_at(self._crawler, request.meta["call"])
+
     def _good(self, request: Request, call: Call) -> None:
         self._last_good = time.time()
         self._rate_limits = self._denials = 0
-        self._pacer.host(_host(request)).good()
+        self._pacer.of(request).good()
         self._crawler.stats.inc_value(f"lastfm_crawl/received/{call.method}")
 
     async def _act(self, request: Request, response: Response, problem: Problem, *, cached: bool) -> Request | Response:
         stats = self._crawler.stats
-        stats.inc_value(f"lastfm_crawl/problem/{problem.kind}")
-        if cached:  # stored by other rules than today's, or spoilt: ask afresh, the old one goes to the archive
+        self._count(problem, cached=cached)
+        # Stored by other rules than today's, or spoilt, or before a login: ask afresh, the old one goes to the archive.
+        if cached:
             return request.replace(dont_filter=True, meta={**request.meta, "store_refresh": True})
         action = problem.rule.action
         match action:
@@ -153,7 +166,7 @@ class ErrorMiddleware:
                 await self._pause(self._first_pause)
                 return _retry(request, unconfirmed=problem.rule.status)
             case Action.RENEW if not request.meta.get("renewed"):
-                renew(self._crawler, request)
+                await renew(self._crawler, request)
                 return _retry(request, renewed=True)
             case Action.DENIED | Action.RENEW | Action.RECORD | Action.REPHRASE:
                 return self._passed_on(request, response, problem)
@@ -161,6 +174,11 @@ class ErrorMiddleware:
                 if action is Action.RETRY_SMALLER:
                     self._split(request, problem)
                 return await self._again(request, problem, MAX_ATTEMPTS, _retry_after(response))
+
+    def _count(self, problem: Problem, *, cached: bool) -> None:
+        self._crawler.stats.inc_value(f"lastfm_crawl/problem/{problem.kind}")
+        if not cached and problem.rule.action not in _NO_ERRORS:
+            self._crawler.stats.inc_value(f"lastfm_crawl/errors/{problem.kind}")
 
     def _passed_on(self, request: Request, response: Response, problem: Problem) -> Response:
         """The response with *problem*, for the spider; neither stored nor done: the next run asks again."""
@@ -176,14 +194,13 @@ class ErrorMiddleware:
     async def _slow_down(self, request: Request, response: Response, problem: Problem) -> Request:
         """The request once more, when the host may be asked again. Raises IgnoreRequest when the run stops instead."""
         service = _service(request.meta["call"])
-        pace = self._pacer.host(_host(request))
         wait = _retry_after(response)
         if wait is None and service.blind_wait:
             wait = min(service.blind_wait * 2**self._rate_limits, self._max_pause)
         if wait is not None and wait > service.longest_wait:
             raise await self._leave_alone(request, wait, problem)
         # What was under way when the host slowed down says nothing new.
-        if pace.slow_down(time.monotonic(), request.meta.get("sent_at", 0.0), wait):
+        if await self._pacer.of(request).slow_down(request.meta.get("sent_at", 0.0), wait):
             self._rate_limits += 1
         if self._rate_limits >= MAX_RATE_LIMITS:
             raise self._stop(request, "rate_limited", problem)
@@ -194,8 +211,8 @@ class ErrorMiddleware:
         """Raise PageTooLargeError when *request* may be split and was asked for often enough as it is."""
         if not request.meta.get("may_be_split") or request.meta.get("attempts", 0) + 1 < MAX_LARGE_ATTEMPTS:
             return
-        for stat in ("failed_answers", "split_pages"):
-            self._crawler.stats.inc_value(f"lastfm_crawl/{stat}")
+        self._crawler.stats.inc_value("lastfm_crawl/failed_answers")
+        self._crawler.stats.inc_value("lastfm_crawl/split_pages")
         logger.info("%s: %s; asking for its halves", _what(request), problem.message)
         raise PageTooLargeError(problem.message)
 
@@ -270,10 +287,6 @@ def _retry(request: Request, **meta: object) -> Request:
     """A copy of *request* that goes before everything new, without what belongs to the last attempt."""
     kept = {k: v for k, v in request.meta.items() if k not in {"answer", "cached_response", "download_latency"}}
     return request.replace(dont_filter=True, priority=request.priority + 10, meta={**kept, **meta})
-
-
-def _host(request: Request) -> str:
-    return urlsplit(request.url).hostname or ""
 
 
 def _what(request: Request) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.exceptions import DownloadFailedError, IgnoreRequest
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class SigningHandler(BaseDownloadHandler):
-    """Waits for the host's pace, signs requests that carry a call, and sends them by Scrapy's own handler.
+    """Waits for its turn, signs requests that carry a call, and sends them by Scrapy's own handler.
 
     A middleware could not do it: what it changes is in the request that is logged, queued and stored.
     """
@@ -45,7 +44,7 @@ class SigningHandler(BaseDownloadHandler):
         """The answer to *request*, as if it had been sent without credentials. Raises what Scrapy's handler raises."""
         call: Call | None = request.meta.get("call")
         if call is None:
-            await self._pacer.turn(urlsplit(request.url).hostname or "")
+            await self._pacer.turn(request)
             return await self._inner.download_request(self._proxies.route(request))
         sent = request
         failure: Exception | None = None
@@ -53,7 +52,9 @@ class SigningHandler(BaseDownloadHandler):
             if signer := self._signers.of(call):
                 sent = await signer.sign(request)
             sent = self._proxies.route(sent)
-            await self._pacer.turn(urlsplit(request.url).hostname or "")
+            begun = time.monotonic()
+            await self._pacer.turn(request)
+            self.crawler.stats.inc_value("lastfm_crawl/pace_ms", round((time.monotonic() - begun) * 1000))
             self.crawler.stats.inc_value(f"lastfm_crawl/asked/{call.method}")
             request.meta["sent_at"] = time.monotonic()
             response = await self._inner.download_request(sent)

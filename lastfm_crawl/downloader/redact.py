@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from functools import cache
 from urllib.parse import quote_plus
@@ -9,16 +10,24 @@ from urllib.parse import quote_plus
 from lastfm_crawl.config import SECRETS, secret
 
 MASK = "***"
+#: Secrets that were not in the environment, such as session keys.
+_hidden: dict[str, None] = {}
+
+
+def hide(text: str) -> None:
+    """From now on *text* is a secret like those of the environment."""
+    _hidden[text] = None
 
 
 def _forms() -> tuple[str, ...]:
-    """Each secret as it is and as it looks in a URL."""
-    return _spelt(tuple(value for name in SECRETS if (value := secret(name))))
+    """Each secret as it is, and as it looks in a URL and in JSON."""
+    return _spelt((*(value for name in SECRETS if (value := secret(name))), *_hidden))
 
 
 @cache
 def _spelt(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*values, *map(quote_plus, values)]))
+    in_json = (json.dumps(value, ensure_ascii=ascii_only)[1:-1] for value in values for ascii_only in (True, False))
+    return tuple(dict.fromkeys([*values, *map(quote_plus, values), *in_json]))
 
 
 def redact(text: str) -> str:
@@ -47,7 +56,9 @@ class RedactingFilter(logging.Filter):
         except Exception:  # noqa: BLE001  (the handler reports it as logging does, with the arguments as they are)
             record.msg, record.args = f"{record.msg!r} with arguments that do not fit", None
             message = record.msg
-        if any(form in message for form in forms):
+        # The arguments, too: a LOG_FORMAT may show them, and the message need not show all of them.
+        shown = f"{message}{record.args or ''}"
+        if any(form in shown for form in forms):
             record.msg, record.args = redact(message), None
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 from scrapy import Request
 from scrapy.exceptions import DownloadFailedError, IgnoreRequest
@@ -49,7 +48,7 @@ class SpotifySigner:
 
     def __init__(self, crawler: Crawler, send: Send) -> None:
         self._settings = crawler.settings
-        self._logins = Logins(crawler.settings)
+        self._logins = Logins(crawler.settings, "spotify")
         self._pacer = pacer_of(crawler)
         self._send = send
         self._held: dict[str, _Held] = {}
@@ -68,7 +67,7 @@ class SpotifySigner:
         sent.headers["Authorization"] = f"Bearer {held.text}"
         return sent
 
-    def renew(self, request: Request) -> None:
+    async def renew(self, request: Request) -> None:
         """Drop the token that *request* went out with, unless another has taken its place."""
         user = request.meta["call"].user
         held = self._held.get(user)
@@ -90,7 +89,7 @@ class SpotifySigner:
         return self._hold(await self._ask(spotify.client_credentials(identity, key)))
 
     async def _of_user(self, user: str) -> _Held:
-        refresh_token = await asyncio.to_thread(self._logins.refresh_token, user)
+        refresh_token = await asyncio.to_thread(self._logins.token, user)
         again = f"run `scrapy spotify login {user}`"
         if refresh_token is None:
             raise LoginExpiredError(f"{user} is not logged in with Spotify; {again}")
@@ -108,8 +107,8 @@ class SpotifySigner:
 
     async def _ask(self, question: spotify.TokenRequest) -> spotify.Token:
         url = self._settings["SPOTIFY_TOKEN_URL"]
-        await self._pacer.turn(urlsplit(url).hostname or "")
         request = Request(url, method="POST", body=question.body, headers=dict(question.headers), dont_filter=True)
+        await self._pacer.turn(request)
         response = await self._send(request)
         answer = spotify.read_token(response.status, response.body)
         if not isinstance(answer, Problem):

@@ -35,6 +35,10 @@ def judge(stats: Mapping[str, Any]) -> Outcome:
                 "lastfm_crawl/not_sent",
                 "lists of users did not reach a sink; `scrapy status` says why, `scrapy sync` sends them",
             ),
+            (
+                "lastfm_crawl/logins_ended",
+                "logins have ended; `scrapy lastfm login` makes new ones, the log says whose",
+            ),
             ("lastfm_crawl/bad_objects", "stored objects cannot be replayed; the log lists them"),
             ("lastfm_crawl/unsteady_windows", "windows kept changing while they were read; run again"),
             ("lastfm_crawl/drifted", "pages have no score where scores are known to be: the markup has changed"),
@@ -43,6 +47,7 @@ def judge(stats: Mapping[str, Any]) -> Outcome:
         )
         if (count := stats.get(stat, 0))
     ]
+    faults += stats.get("lastfm_crawl/alarms", [])
     yielded, loaded = stats.get("lastfm_crawl/pages", 0), stats.get("lastfm_crawl/pages_loaded", 0)
     if yielded != loaded and not faults:
         faults.append(f"{yielded} pages were parsed, but {loaded} were loaded")

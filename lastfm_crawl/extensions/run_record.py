@@ -17,9 +17,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from scrapy import signals
 
+from lastfm_crawl.extensions.checks import Examined
+from lastfm_crawl.extensions.json_log import about
+from lastfm_crawl.extensions.monitors import monitors_of
 from lastfm_crawl.extensions.outcome import judge, requests_made
 from lastfm_crawl.httpcache import StoreError, open_store
 from lastfm_crawl.items import Answered
+from lastfm_crawl.stop import REASONS, Exit
 from lastfm_crawl.warehouse import figures, queries
 from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
 from lastfm_crawl.warehouse.figures import RunFigures
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
 
     from scrapy import Spider
     from scrapy.crawler import Crawler
+
+    from lastfm_crawl.extensions.checks import Verdict
+    from lastfm_crawl.extensions.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +53,8 @@ class RunRecord:
         self.run_id = f"{self._started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self._record: dict[str, Any] = {}
         self._ticking: asyncio.Task[None] | None = None
+        self._outcome: Outcome | None = None
+        self._judged = asyncio.Event()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> RunRecord:
@@ -62,15 +71,17 @@ class RunRecord:
 
         A spider that asks for nothing (``recorded = False``) leaves no record: a replay is of those who asked.
         """
+        about(spider=spider.name)
         if not getattr(spider, "recorded", True):
             return
-        arguments = getattr(spider, "given", {})
         try:
             await self._warehouse.open()
+            arguments = getattr(spider, "given", {})
             members = await self._warehouse.run(queries.count_members)
             await self._warehouse.run(queries.begin_run, self.run_id, spider.name, arguments, self._started, members)
         except (WarehouseUnavailableError, psycopg.Error):
             return  # the load pipeline stops the run and says why
+        about(spider=spider.name, run_id=self.run_id)
         self._record = {
             "run_id": self.run_id,
             "spider": spider.name,
@@ -92,18 +103,22 @@ class RunRecord:
 
     async def spider_closed(self, spider: Spider, reason: str) -> None:
         """Finish the record."""
-        stats = {**self._crawler.stats.get_stats(), "finish_reason": reason}
-        outcome = judge(stats)
         if self._ticking is None:  # never begun
+            self._conclude(judge({**self._crawler.stats.get_stats(), "finish_reason": reason}))
             return
         self._ticking.cancel()
         finished = datetime.now(UTC)
+        verdicts = await self._examine(spider, reason)
+        stats = {**self._crawler.stats.get_stats(), "finish_reason": reason}
+        outcome = judge(stats)
+        self._conclude(outcome)
         stats["seconds"] = (finished - self._started).total_seconds()
         self._record |= {
             "finished_at": _stamp(finished, "microseconds"),
             "finish_reason": reason,
             "exit_code": int(outcome.code),
             "faults": outcome.faults,
+            "monitors": [verdict.as_json() for verdict in verdicts],
             "stats": {k: v for k, v in stats.items() if isinstance(v, int | float | str)},
         }
         try:
@@ -123,6 +138,28 @@ class RunRecord:
                 await self._write(f"{name}.json", users)
         except (WarehouseUnavailableError, psycopg.Error) as exc:
             logger.warning("the end of the run could not be recorded in the warehouse: %s", exc)
+
+    async def outcome(self) -> Outcome:
+        """What the run is worth, once it has ended and was examined: handlers of one signal run at the same time."""
+        await self._judged.wait()
+        assert self._outcome is not None  # noqa: S101  (set before the event)
+        return self._outcome
+
+    def _conclude(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        self._judged.set()
+
+    async def _examine(self, spider: Spider, reason: str) -> list[Verdict]:
+        """What the monitors say of the run; of a critical fault it has said enough itself."""
+        monitors = monitors_of(self._crawler)
+        if monitors is None or REASONS.get(reason) is Exit.CRITICAL:
+            return []
+        run = Examined(
+            self._crawler.stats.get_stats(), self._record["arguments"], self._record["members_before"], self._started,
+            offline=self._crawler.settings.getbool("HTTPCACHE_IGNORE_MISSING"),
+            of_users=getattr(spider, "unit", "") == "users",
+        )  # fmt: skip
+        return await monitors.verdicts(self.run_id, spider.name, run)
 
     async def _tick(self) -> None:
         while True:

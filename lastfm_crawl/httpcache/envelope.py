@@ -4,10 +4,11 @@
 "response": {"status_code", "headers", "timestamp", "body"}}``
 
 A body that is JSON stands in ``body`` as it came; any other text stands in ``text``, and bytes that are no text in
-``base64``. An answer that is kept for a limited time also has ``expires``. No pickle, no request headers, no key.
+``base64``. An answer that is kept for a limited time also has ``expires``, and one from whose body something was taken
+has ``redacted``: how many entries. No pickle, no request headers, no key.
 
-The number says how to read what is there, and is no date: what was stored as version 1 stays version 1, for answers are
-never rewritten. A member that readers may pass over needs no new number. One that changes what the others mean does:
+The number says how to read what is there, and is no date: what was stored as version 1 stays that, nothing is rewritten
+for a new version. A member that readers may pass over needs no new number. One that changes what the others mean does:
 then :func:`encode` writes 2, and :func:`decode_line` reads the number first and takes the reader of that number from a
 table, ``{1: …, 2: …}``, each of which gives the same :class:`Envelope`; readers are added, and none is ever removed.
 Who does not know a number leaves the answer where and as it is: :class:`NewerEnvelopeError`.
@@ -35,7 +36,10 @@ class NewerEnvelopeError(CorruptEnvelopeError):
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored answer. Times are seconds since 1970 with microseconds; ``expires`` is None for ever."""
+    """A stored answer. Times are seconds since 1970 with microseconds; ``expires`` is None for ever.
+
+    ``redacted`` is how many entries were taken out of its body, which is as it came but for these.
+    """
 
     method: str
     params: Mapping[str, str]
@@ -46,6 +50,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     answered_at: float
     body: bytes
     expires: float | None = None
+    redacted: int = 0
 
     def expired(self, now: float) -> bool:
         """Whether the time that this answer was to be kept is over."""
@@ -64,6 +69,7 @@ class _Response(msgspec.Struct):
     headers: dict[str, str]
     timestamp: str
     expires: str | None = None
+    redacted: int = 0
     body: msgspec.Raw = msgspec.Raw()
     text: str | None = None
     base64: str | None = None
@@ -127,6 +133,8 @@ def _members(envelope: Envelope, body: bytes) -> bytes:
     }
     if envelope.expires is not None:
         answer["expires"] = utc_stamp(envelope.expires)
+    if envelope.redacted:
+        answer["redacted"] = envelope.redacted
     return b'"version":%d,"request":%b,"response":%b,%b}}' % (VERSION, _json(head), _json(answer)[:-1], body)
 
 
@@ -175,6 +183,7 @@ def decode_line(text: bytes) -> tuple[str, Envelope]:
             answered_at=from_stamp(response.timestamp),
             body=_body(response),
             expires=from_stamp(response.expires) if response.expires else None,
+            redacted=response.redacted,
         )
     except CorruptEnvelopeError:
         raise

@@ -121,6 +121,19 @@ class FolderStorage(Storage):
                 if name.endswith(".tmp"):
                     yield Path(folder, name).relative_to(self.root).as_posix()
 
+    def sweep(self) -> None:
+        """Remove temporary files that killed writers have left, and empty folders, whose names tell what was in them.
+
+        A writer whose file or folder goes that way fails, and its next attempt comes through.
+        """
+        for path in self.leftovers():
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self.location, path))
+        for folder, _, _ in os.walk(self.location, topdown=False):
+            with contextlib.suppress(OSError):  # not empty
+                os.rmdir(folder)
+        self._made.clear()
+
     def _path(self, key: str) -> str:
         check_key(key)
         return os.path.join(self.location, *key.split("/"))

@@ -41,6 +41,7 @@ def to_envelope(
         answered_at=answered_at,
         body=response.body,
         expires=None if ttl is None else answered_at + ttl,
+        redacted=request.meta.get("store_redacted", 0),
     )
 
 

@@ -5,6 +5,7 @@ A request takes part when its meta has a ``store_key``. Other meta keys:
 * ``store_request``: ``{"method", "params"}`` of the question, for the envelope (default: the HTTP method, none)
 * ``store_ttl``: seconds for which an answer is good; None is for ever. Read when the answer is stored, so whoever
   judges answers can shorten it for a negative one.
+* ``store_redacted``: how many entries were taken out of the body before it came here, for the envelope
 * ``store_max_age``: seconds; an older answer counts as a miss for this request (it moves to the archive)
 * ``store_refresh``: True asks the service whatever is stored
 * ``answered_at``: when the answer came, if the download handler says so

@@ -17,7 +17,15 @@ import msgspec
 import zstandard
 from isal import igzip, igzip_lib
 
-from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, Envelope, decode, decode_line, encode_line, utc_stamp
+from lastfm_crawl.httpcache.envelope import (
+    CorruptEnvelopeError,
+    Envelope,
+    decode,
+    decode_line,
+    encode,
+    encode_line,
+    utc_stamp,
+)
 from lastfm_crawl.httpcache.parallel import in_threads
 from lastfm_crawl.httpcache.storage import Entry, Storage, md5
 
@@ -31,6 +39,7 @@ SEGMENT_BYTES = 128 << 20
 
 _SUFFIXES: dict[Compression, str] = {"zstd": ".ndjson.zst", "gzip": ".ndjson.gz"}
 _INDEX = ".index.json.gz"
+_UNREADABLE = (OSError, EOFError, ValueError, zstandard.ZstdError, igzip_lib.IsalError)
 
 
 class PackedAnswer(msgspec.Struct, array_like=True, frozen=True):
@@ -111,11 +120,15 @@ def indexes(storage: Storage, method: str | None = None) -> Iterator[Index]:
     for key in storage.keys(f"packs/{method}/" if method else "packs/"):
         if not key.endswith(_INDEX):
             continue
-        blob = storage.get(key)
-        try:
-            yield _decode_index(igzip.decompress(blob))  # type: ignore[no-untyped-call]
-        except (OSError, EOFError, TypeError, ValueError, igzip_lib.IsalError) as exc:  # type: ignore[misc]  # its stub says function
-            raise CorruptEnvelopeError(f"{key} cannot be read: {exc}") from exc
+        yield _read_index(storage, key)
+
+
+def _read_index(storage: Storage, key: str) -> Index:
+    blob = storage.get(key)
+    try:
+        return _decode_index(igzip.decompress(blob))  # type: ignore[no-untyped-call]
+    except (OSError, EOFError, TypeError, ValueError, igzip_lib.IsalError) as exc:  # type: ignore[misc]  # its stub says function
+        raise CorruptEnvelopeError(f"{key} cannot be read: {exc}") from exc
 
 
 def read_packs(
@@ -135,7 +148,7 @@ def read_packs(
         for number, (offset, length) in enumerate(index.frames):
             try:
                 lines = _decompress(index.compression, blob[offset : offset + length]).splitlines()
-            except (OSError, EOFError, ValueError, zstandard.ZstdError, igzip_lib.IsalError) as exc:  # type: ignore[misc]  # its stub says function
+            except _UNREADABLE as exc:  # type: ignore[misc]  # the stub of isal says function
                 on_fault(f"frame {number} of {index.segment} cannot be read: {exc}")
                 continue
             yield from _answers(lines, prefix, index.segment, on_fault)
@@ -152,6 +165,121 @@ def _answers(
             continue
         if key.startswith(prefix):
             yield key, envelope
+
+
+def rewrite(
+    storage: Storage,
+    change: Callable[[str, Envelope], Envelope | None],
+    prefix: str = "packs/",
+    on_fault: Callable[[str], object] = lambda _: None,
+    *,
+    dry_run: bool = False,
+) -> int:
+    """Put in the place of each packed answer below *prefix* what *change* makes of it, None: nothing; how many changed.
+
+    What did not change stays as it is, frame by frame. A segment is replaced by another: that and its index are there
+    before the old one goes, so whatever interrupts it, every answer is in one of them. Segments that were never
+    finished are removed. Whatever cannot be read stays, and *on_fault* gets a line about it. Raises StoreError.
+    """
+    changed = 0
+    finished: set[str] = set()
+    for key in list(storage.keys(prefix)):
+        if not key.endswith(_INDEX):
+            continue
+        try:
+            index = _read_index(storage, key)
+        except CorruptEnvelopeError as exc:
+            on_fault(str(exc))
+            finished.update(key.removesuffix(_INDEX) + suffix for suffix in _SUFFIXES.values())
+            continue
+        finished.add(index.segment)
+        blob = storage.get(index.segment)
+        if blob is None:
+            on_fault(f"{index.segment} is missing")
+            continue
+        other = _Rewriting(index, blob, change, on_fault)
+        changed += other.changed
+        if other.changed and not dry_run:
+            finished.add(other.write(storage))
+            storage.delete(key)
+            storage.delete(index.segment)
+    if not dry_run:
+        for key in list(storage.keys(prefix)):
+            if key.endswith(tuple(_SUFFIXES.values())) and key not in finished:
+                storage.delete(key)
+    return changed
+
+
+class _Rewriting:
+    """A segment that becomes another one."""
+
+    def __init__(
+        self,
+        index: Index,
+        blob: bytes,
+        change: Callable[[str, Envelope], Envelope | None],
+        on_fault: Callable[[str], object],
+    ) -> None:
+        self.changed = 0
+        self._index, self._change, self._on_fault = index, change, on_fault
+        self._blob = bytearray()
+        self._frames: list[tuple[int, int]] = []
+        self._answers: list[PackedAnswer] = []
+        answers = {number: list(rows) for number, rows in groupby(index.answers, key=lambda answer: answer.frame)}
+        for number, (offset, length) in enumerate(index.frames):
+            self._add(blob[offset : offset + length], answers.get(number, []))
+
+    def _add(self, frame: bytes, answers: list[PackedAnswer]) -> None:
+        try:
+            lines = _decompress(self._index.compression, frame).splitlines()
+        except _UNREADABLE as exc:  # type: ignore[misc]  # the stub of isal says function
+            self._on_fault(f"a frame of {self._index.segment} cannot be read: {exc}")
+            lines = []
+        kept: list[bytes] = []
+        rows: list[PackedAnswer] = []
+        before = self.changed
+        for line, answer in zip(lines, answers, strict=False):
+            self._add_line(line, answer, kept, rows)
+        if self.changed == before:
+            kept, rows = lines, answers
+        else:
+            frame = _compress(self._index.compression, b"\n".join(kept) + b"\n") if kept else b""
+        if frame:
+            number = len(self._frames)
+            self._frames.append((len(self._blob), len(frame)))
+            self._blob += frame
+            self._answers += [msgspec.structs.replace(row, frame=number) for row in rows]
+
+    def _add_line(self, line: bytes, answer: PackedAnswer, kept: list[bytes], rows: list[PackedAnswer]) -> None:
+        try:
+            key, envelope = decode_line(line)
+        except CorruptEnvelopeError as exc:
+            self._on_fault(f"a line of {self._index.segment} cannot be read: {exc}")
+        else:
+            other = self._change(key, envelope)
+            if other is None:
+                self.changed += 1
+                return
+            if other is not envelope:
+                self.changed += 1
+                line = encode_line(key, other)
+                blob = encode(other)  # what the object is when the same was done to it
+                answer = PackedAnswer(key, answer.frame, len(blob), md5(blob))
+        kept.append(line)
+        rows.append(answer)
+
+    def write(self, storage: Storage) -> str:
+        """Write what is left, unless that is nothing; the key of its segment."""
+        suffix = _SUFFIXES[self._index.compression]
+        name, _, generation = self._index.segment.removesuffix(suffix).partition("+")
+        # Beside the old one in the order of names, and not under its name: until the index is there the old one counts.
+        name = f"{name}+{int(generation or 0) + 1:04}"
+        if self._answers:
+            segment = name + suffix
+            index = msgspec.structs.replace(self._index, segment=segment, frames=self._frames, answers=self._answers)
+            storage.write(segment, bytes(self._blob))
+            storage.write(name + _INDEX, igzip.compress(msgspec.json.encode(index), compresslevel=1, mtime=0))
+        return name + suffix
 
 
 class _Segment:

@@ -37,6 +37,10 @@ class Spool:
             self._folder.delete(key)
             self._kept.discard(key)
 
+    def waiting(self) -> int:
+        """How many answers are kept here."""
+        return sum(1 for _ in self._folder.entries())
+
     def upload(self) -> int:
         """Put everything that is kept here into the store; how many answers that were. Raises StoreError."""
         count = 0

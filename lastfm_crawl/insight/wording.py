@@ -1,4 +1,4 @@
-"""What is said of release years, in the same words on a terminal, in a picture and on a page."""
+"""What is said of figures, in the same words on a terminal, in a picture and on a page."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ _REASONS = {
 }
 
 
+def printable(text: str) -> str:
+    """*text* without what would steer a terminal or has no picture."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
 def name(years: ReleaseYears) -> str:
     """The user's name without what would steer a terminal or has no picture."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in years.user)
+    return printable(years.user)
 
 
 def profile_url(years: ReleaseYears) -> str:
@@ -35,6 +40,26 @@ def percent(part: int, whole: int) -> str:
     if 0 < part < whole:
         share = min(max(share, 0.1), 99.9)
     return f"{share:.1f} %".replace(".0 %", " %")
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3 h 20 min``, ``6 days 4 h``: two units at most."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h" + (f" {minutes} min" if minutes else "")
+    days, hours = divmod(round(seconds / 3600), 24)
+    return f"{days} day{'s' if days > 1 else ''}" + (f" {hours} h" if hours else "")
+
+
+def megabytes(size: float) -> str:
+    """A size in bytes as ``12.3 MB``, from a thousand of these on as ``4.5 GB``."""
+    return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
 
 
 def amount(count: int, question: Question) -> str:

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scrapy.exceptions import CloseSpider
 
+from lastfm_crawl.config import store_location
+from lastfm_crawl.httpcache import StoreError, open_store
 from lastfm_crawl.items import Admissions, Answered, FriendsPage, ProfilePage
 from lastfm_crawl.pipelines.closing import expect
 from lastfm_crawl.stop import stop_run
+from lastfm_crawl.warehouse import forgotten
 from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
 from lastfm_crawl.warehouse.postgres import PostgresSink
 
@@ -67,17 +70,25 @@ class LoadPipeline:
         return cls(crawler)
 
     async def open_spider(self) -> None:
-        """Open the warehouse; without one the run is not begun (reason ``warehouse_unavailable``)."""
+        """Open the warehouse, and find out who is forgotten; without that the run is not begun (reasons
+        ``warehouse_unavailable`` and ``store_unavailable``).
+        """
         try:
             await self._warehouse.open()
+            store = open_store(store_location(self._crawler.settings))
+            self._warehouse.forgotten = await self._warehouse.run(forgotten.enter, store)
         except WarehouseUnavailableError as exc:
-            message = f"the warehouse cannot be used: {exc}"
-            logger.critical("stopping (warehouse_unavailable): %s", message)
-            self._crawler.stats.set_value("lastfm_crawl/stopped", message)
-            self._broken = True
-            raise CloseSpider("warehouse_unavailable") from exc
+            self._refuse("warehouse_unavailable", f"the warehouse cannot be used: {exc}", exc)
+        except StoreError as exc:
+            self._refuse("store_unavailable", f"the response store does not work: {exc}", exc)
         for _ in range(self._crawler.settings.getint("LOAD_CONNECTIONS", 1) - 1):
             self._lanes.append(_Lane(self._warehouse.another(self._crawler), PostgresSink()))
+
+    def _refuse(self, reason: str, message: str, exc: Exception) -> None:
+        logger.critical("stopping (%s): %s", reason, message)
+        self._crawler.stats.set_value("lastfm_crawl/stopped", message)
+        self._broken = True
+        raise CloseSpider(reason) from exc
 
     async def process_item(self, item: Any) -> Any:
         """Take *item* into the batch; waits while a full batch stands behind one that is still loading."""

@@ -35,6 +35,9 @@ MESSAGES = {
     9: "Invalid session key - Please re-authenticate",
     10: "Invalid API key - You must be granted a valid key by last.fm",
     11: "Service Offline - This service is temporarily offline. Try again later.",
+    13: "Invalid method signature supplied",
+    14: "Unauthorized Token - This token has not been authorized",
+    15: "Unauthorized Token - This token has expired",
     16: "There was a temporary error processing your request. Please try again",
     17: "Login: User required to be logged in",
     26: "Suspended API key - Access for your account has been suspended, please contact Last.fm",
@@ -65,6 +68,7 @@ class _Call:
     limit: int
     page: int
     unwrap_single: bool
+    viewer: str
 
     def cut(self, rows: Sequence[T]) -> Sequence[T]:
         """Cut this call's page out of all rows."""
@@ -97,8 +101,8 @@ def error(code: int, status: int, message: str = "") -> Answer:
     return Answer(status, {"error": code, "message": message or MESSAGES.get(code, f"Error {code}")})
 
 
-def answer(world: World, params: Mapping[str, str], *, unwrap_single: bool = False) -> Answer:
-    """Answer one call from what the world holds."""
+def answer(world: World, params: Mapping[str, str], *, unwrap_single: bool = False, viewer: str = "") -> Answer:
+    """Answer one call from what the world holds; *viewer* is the user in whose name it is asked."""
     try:
         _check_key(params.get("api_key", ""))
         if params.get("method", "").lower() == "track.gettoptags":
@@ -106,7 +110,7 @@ def answer(world: World, params: Mapping[str, str], *, unwrap_single: bool = Fal
         method = _METHODS.get(params.get("method", "").lower())
         if method is None:
             return error(3, 400)
-        return Answer(200, method(_check_call(world, params, unwrap_single=unwrap_single)))
+        return Answer(200, method(_check_call(world, params, viewer, unwrap_single=unwrap_single)))
     except _RefusedError as refused:
         return refused.answer
 
@@ -120,7 +124,7 @@ def _check_key(key: str) -> None:
         raise _RefusedError(error(26, 403))
 
 
-def _check_call(world: World, params: Mapping[str, str], *, unwrap_single: bool) -> _Call:
+def _check_call(world: World, params: Mapping[str, str], viewer: str, *, unwrap_single: bool) -> _Call:
     limit = _bounded(params, "limit", MAX_LIMIT, default=50)
     page = _bounded(params, "page", MAX_PAGE, default=1)
     if not params.get("user"):
@@ -128,7 +132,7 @@ def _check_call(world: World, params: Mapping[str, str], *, unwrap_single: bool)
     user = world.user(params["user"])
     if user is None or user.status == "deleted":
         raise _RefusedError(error(6, 404, "User not found"))
-    return _Call(world, user, params, limit, page, unwrap_single)
+    return _Call(world, user, params, limit, page, unwrap_single, viewer)
 
 
 def _bounded(params: Mapping[str, str], name: str, maximum: int, default: int) -> int:
@@ -224,7 +228,7 @@ def _loved_row(row: Loved) -> Json:
 
 
 def _recent_tracks(call: _Call) -> Json:
-    if call.user.status == "private":
+    if call.user.status == "private" and call.viewer.lower() != call.user.name.lower():
         raise _RefusedError(error(17, 403))
     first, end = (int(t) if (t := call.params.get(k, "")).isdecimal() else 0 for k in ("from", "to"))
     history = call.world.history(call.user.name)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_CREDENTIALS = frozenset({"api_key", "api_sig", "sk", "token"})
+
+
 @dataclass(slots=True)
 class LoggedRequest:
     """One call: ``at`` is ``time.monotonic()`` of its arrival, ``status`` 0 until answered and if dropped.
@@ -24,8 +27,9 @@ class LoggedRequest:
 
     at: float
     method: str
-    query: str  # urlencoded parameters without api_key
+    query: str  # urlencoded parameters without credentials
     api_key: str
+    session_key: str
     user_agent: str
     status: int = 0
     fault: str | None = None
@@ -36,14 +40,15 @@ class LoggedRequest:
         return cls(
             at=time.monotonic(),
             method=sys.intern(params.get("method", "")),
-            query=urlencode({name: value for name, value in params.items() if name != "api_key"}),
+            query=urlencode({name: value for name, value in params.items() if name not in _CREDENTIALS}),
             api_key=sys.intern(params.get("api_key", "")),
+            session_key=sys.intern(params.get("sk", "")),
             user_agent=sys.intern(user_agent),
         )
 
     @property
     def params(self) -> dict[str, str]:
-        """Give the parameters as they were sent, without api_key."""
+        """Give the parameters as they were sent, without credentials."""
         return dict(parse_qsl(self.query, keep_blank_values=True))
 
     @property
@@ -52,7 +57,7 @@ class LoggedRequest:
         return self.params.get("user", "")
 
     def as_json(self) -> dict[str, Any]:
-        """Show the call without the key."""
+        """Show the call without the keys."""
         return {
             "at": self.at,
             "method": self.method,

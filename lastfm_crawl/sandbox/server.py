@@ -19,6 +19,7 @@ from lastfm_crawl.sandbox.aoty import Aoty
 from lastfm_crawl.sandbox.aoty_routes import AotyRoutes
 from lastfm_crawl.sandbox.bodies import Bodies, Body
 from lastfm_crawl.sandbox.faults import Faults, error_of, identity
+from lastfm_crawl.sandbox.lastfm_accounts import LastfmAccounts
 from lastfm_crawl.sandbox.log import LoggedRequest
 from lastfm_crawl.sandbox.musicbrainz import MusicBrainz, MusicBrainzRoutes
 from lastfm_crawl.sandbox.spotify import Spotify
@@ -41,6 +42,7 @@ class Sandbox:
 
     def __init__(self, world: World, faults: Faults | None = None, *, unwrap_single: bool = False) -> None:
         self.faults = faults or Faults()
+        self.accounts = LastfmAccounts()
         self.spotify = Spotify()
         self.musicbrainz = MusicBrainz()
         self.aoty = Aoty()
@@ -107,6 +109,7 @@ class Sandbox:
         for path in ("/2.0/", "/2.0"):
             app.router.add_route("GET", path, self._lastfm)
             app.router.add_route("POST", path, self._lastfm)
+        app.router.add_get("/api/auth/", self._consent)
         SpotifyRoutes(self).add_to(app.router)
         MusicBrainzRoutes(self).add_to(app.router)
         AotyRoutes(self).add_to(app.router)
@@ -134,6 +137,15 @@ class Sandbox:
             if params.get("format") != "json":
                 return web.Response(status=400, text=_XML, content_type="text/xml")
             return self._response(request, params, call)
+
+        return await self.logged(request, params, respond)
+
+    async def _consent(self, request: web.Request) -> web.StreamResponse:
+        params = {"method": "auth.consent"}
+
+        def respond(_: LoggedRequest) -> web.Response:
+            default = next((user.name for user in self.world.users.values() if user.status != "deleted"), "")
+            return web.Response(text=self.accounts.consent(request.query, default))
 
         return await self.logged(request, params, respond)
 
@@ -186,13 +198,16 @@ class Sandbox:
         world, bodies = self._served
 
         def make() -> Answer:
-            return answer(world, params, unwrap_single=self._unwrap_single)
+            return answer(world, params, unwrap_single=self._unwrap_single, viewer=viewer)
 
-        key = params.get("api_key", "")
+        key, viewer = params.get("api_key", ""), ""
         if not key or key.startswith(("invalid", "suspended")):
             return Body(make())
+        if (said := self.accounts.answer(params)) is not None:
+            return Body(said)
+        viewer = self.accounts.viewer(params)
         asked = identity(params.get("method", ""), params.get("user", ""), params)
-        return bodies.get(f"{version(world, params)} {asked}", make)
+        return bodies.get(f"{version(world, params)} {viewer} {asked}", make)
 
     def _foreign(self, params: Mapping[str, str]) -> Body | None:
         """Find somebody about whom the same call, or else its first page, has a right-shaped answer; of a track one of
@@ -202,6 +217,7 @@ class Sandbox:
             artist, track = params.get("artist", "").lower(), params["track"].lower()
             tracks = ((a, t) for a, t in self.world.tagged if a != artist and t != track)
             return next((self._body({**params, "artist": a, "track": t}) for a, t in tracks), None)
+        params = {name: value for name, value in params.items() if name not in {"api_sig", "sk"}}
         asked = params.get("user", "").lower()
         others = [user.name for user in islice(self.world.users.values(), 50) if user.name.lower() != asked]
         for page in dict.fromkeys((params.get("page", "1"), "1")):

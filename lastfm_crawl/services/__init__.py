@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from lastfm_crawl.services import aoty, lastfm, musicbrainz, spotify
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lastfm_crawl.services.service import Service
 
 #: Last.fm's methods begin with what they are about; the service goes by the first of these.
@@ -31,6 +33,21 @@ def method_at(key: str) -> str:
     """The method whose answer is at *key* (``requests/…`` or ``archive/…``); "" where there is none."""
     _, service, *rest = [*key.split("/", 3), "", ""]
     return service if name_of(service) == "user" or len(rest) < 3 else f"{service}.{rest[0]}"
+
+
+def user_at(key: str) -> str:
+    """The part of *key* (``requests/…`` or ``archive/…``) that names whom the answer there is about; "" for nobody."""
+    _, service, *rest = [*key.split("/"), "", "", ""]
+    if service.startswith("user."):
+        return rest[0]
+    return rest[1] if service == "spotify" and f"spotify.{rest[0]}" in spotify.PERSONAL else ""
+
+
+def redacted(method: str, body: bytes, is_gone: Callable[[str], bool]) -> tuple[bytes, int]:
+    """*body*, an answer of *method* about somebody else, without the entries of those whose name *is_gone*; how many
+    these were.
+    """
+    return lastfm.without_friends(body, is_gone) if method == "user.getFriends" else (body, 0)
 
 
 def name_of(method: str) -> str:

@@ -51,6 +51,8 @@ class Service(NamedTuple):
     time_to_live: Callable[[Any, Answered | Problem], float | None]
     #: Why an answer (HTTP status, headers, body) is none but a refusal to be asked at all; None where it is not.
     refusal: Callable[[int, Mapping[str, str], bytes], Problem | None] | None = None
+    #: The secret or setting by whose value the service counts our requests; "" where it goes by where they come from.
+    account: str = ""
     #: The secret that may hold the URL of a proxy.
     proxy: str = ""
     #: Seconds that a run waits at most when the service says how long; a longer wait ends the run.

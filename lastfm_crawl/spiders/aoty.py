@@ -37,6 +37,7 @@ class AotySpider(EnrichmentSpider):
     name = "aoty"
     phase = "aoty"
     unit = "albums"
+    about = "albums"
     methods = ("aoty.album", "aoty.list")
     needs = ("CONTACT",)
     arguments: ClassVar[Mapping[str, Argument]] = {**EnrichmentSpider.arguments, "charts": Argument(count, 4)}
@@ -60,6 +61,11 @@ class AotySpider(EnrichmentSpider):
         before = max(self.since or 0.0, self.started - aoty.GOOD_TTL)
         return await self.warehouse.run(aoty_matches.pages_left, datetime.fromtimestamp(before, UTC))
 
+    async def chosen(self) -> Sequence[int]:
+        """Those of them that the arguments do not leave out; ``top`` counts the albums that were played."""
+        ids = await self.warehouse.run(aoty_matches.of_most_played, await self.left(), self.args["top"])
+        return ids[: self.args["limit"]]
+
     async def questions(self, ids: Sequence[int]) -> Iterable[Request]:
         """Their pages."""
         urls = await self.warehouse.run(aoty_matches.urls_of, ids)
@@ -71,7 +77,7 @@ class AotySpider(EnrichmentSpider):
             yield request
         if self._full() or (self.state.not_before and not self.total):
             return
-        self._played = aoty_matches.Played(await self.warehouse.run(aoty_matches.albums_without_page))
+        self._played = aoty_matches.Played(await self.warehouse.run(aoty_matches.albums_without_page, self.args["top"]))
         for year in await self.warehouse.run(aoty_matches.years_played):
             yield self.ask(aoty.get_list(f"ratings/user-highest-rated/{year}"), self.parse)
 

@@ -16,6 +16,7 @@ from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.spiders.arguments import Argument, days, read_arguments
 from lastfm_crawl.stop import stop_run, stopping
 from lastfm_crawl.warehouse.database import Warehouse
+from lastfm_crawl.warehouse.forgotten import NOBODY, without
 from lastfm_crawl.warehouse.service_states import ServiceState, service_state
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 class ServiceSpider(Spider):
     """Base of all spiders: ``arguments`` are declared by each and read into ``self.args``.
 
-    ``done`` and ``total`` are what progress shows; ``phase`` is its name in state/progress.json; ``methods`` are those
-    whose answers it brings; ``needs`` names the secrets and settings without which it cannot ask.
+    ``done`` and ``total`` are what progress shows, ``user_pages`` the same of each user; ``phase`` is its name in
+    state/progress.json; ``methods`` are those whose answers it brings; ``needs`` names the secrets and settings
+    without which it cannot ask.
     """
 
     arguments: ClassVar[Mapping[str, Argument]] = {}
@@ -46,15 +48,12 @@ class ServiceSpider(Spider):
     def __init__(self, **given: str) -> None:
         super().__init__()
         self.args = self.read(given)
-        # What the run record keeps: names instead of the file that held them, which may change before a replay, and of
-        # what Scrapyd adds the job's id, by which the run is found again.
-        self.given = {
-            name: ",".join(self.args[name]) if text.startswith("@") and isinstance(self.args[name], list) else text
-            for name, text in given.items()
-            if name == "_job" or not name.startswith("_")
-        }
+        # Of what Scrapyd adds, the job's id, by which the run is found again.
+        self._given = {name: text for name, text in given.items() if name == "_job" or not name.startswith("_")}
         self.done = 0
         self.total = 0
+        #: Pages that are done and pages in all, by key of the user.
+        self.user_pages: dict[str, tuple[int, int]] = {}
 
     @classmethod
     def needed(cls, settings: BaseSettings) -> tuple[str, ...]:  # noqa: ARG003  (subclasses look at them)
@@ -65,6 +64,29 @@ class ServiceSpider(Spider):
     def read(cls, given: Mapping[str, str]) -> dict[str, Any]:
         """The values of this spider's arguments. Raises ArgumentError."""
         return read_arguments(cls.name, {**cls.arguments, "max_age": Argument(days)}, given)
+
+    @property
+    def given(self) -> dict[str, str]:
+        """What the run record keeps: names instead of the file that held them, which may change before a replay, and
+        nobody who is forgotten.
+        """
+        given = dict(self._given)
+        for name, text in given.items():
+            if isinstance(self.args.get(name), list) and (text.startswith("@") or self.warehouse.forgotten):
+                given[name] = ",".join(without(self.args[name], self.warehouse.forgotten)) or NOBODY
+        return given
+
+    def named(self, argument: str) -> list[str] | None:
+        """The users whom *argument* names, None when it is not given; whoever is forgotten stays so, and is counted."""
+        users: list[str] | None = self.args[argument]
+        if users is None:
+            return None
+        left = without(users, self.warehouse.forgotten)
+        if len(left) < len(users):
+            self.logger.warning(
+                "%d of the %s are left out: they were forgotten (scrapy forget)", len(users) - len(left), argument
+            )
+        return left
 
     @property
     def warehouse(self) -> Warehouse:

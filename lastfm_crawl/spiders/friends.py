@@ -51,7 +51,7 @@ class FriendsSpider(ServiceSpider):
     async def begin(self, _: Response) -> AsyncIterator[Any]:
         """Take up the walk where the warehouse says that it stands."""
         run = self.warehouse.run
-        seeds = each_once([*await run(queries.seeds), *self.args["seeds"]])
+        seeds = each_once([*await run(queries.seeds), *(self.named("seeds") or ())])
         self._members = Members(seeds, await run(queries.members))
         self._profiles = await run(queries.users_fetched, "user.getInfo", self.since)
         self._frontier = Frontier(

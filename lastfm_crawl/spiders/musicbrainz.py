@@ -29,6 +29,7 @@ class MusicBrainzSpider(EnrichmentSpider):
     name = "musicbrainz"
     phase = "musicbrainz"
     unit = "albums"
+    about = "albums"
     methods = ("musicbrainz.release", "musicbrainz.search")
     needs = ("CONTACT",)
 
@@ -75,7 +76,7 @@ class MusicBrainzSpider(EnrichmentSpider):
         yield item
 
     async def _ask_mirror(self, mirror: Mirror) -> None:
-        ids = (await self.left())[: self.args["limit"]]
+        ids = await self.chosen()
         self.total = len(ids)
         try:
             for begin in range(0, len(ids), BULK):

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 class RecentTracksSpider(UserListSpider):
     """Closed calendar years are windows of their own, stored for ever; the rest ends at the start of the run.
 
-    Who was fetched before is asked for the time since the newest scrobble, less two weeks. ``year``, or ``since`` and
-    ``until``, are one window; ``refresh=1`` asks for it again whatever is stored, and what Last.fm does not name any
-    more is removed once every page of it is there.
+    Who was fetched before is asked for the time since the newest scrobble, less two weeks. ``until`` alone is where all
+    that ends: as if the run were then. ``year``, or ``since`` with or without ``until``, is one window; ``refresh=1``
+    asks for it again whatever is stored, and what Last.fm does not name any more is removed once every page of it is
+    there.
     """
 
     name = "recent_tracks"
@@ -61,7 +62,8 @@ class RecentTracksSpider(UserListSpider):
     async def left(self) -> list[str]:
         """Every member who has not said lately that there is nothing to have."""
         marks_since = self.started - lastfm.NEGATIVE_TTL
-        return await self.warehouse.run(queries.members_to_ask, "user.getRecentTracks", marks_since)
+        method = "user.getRecentTracks"
+        return await self.warehouse.run(queries.members_to_ask, method, marks_since, await self.logins())
 
     async def first_requests(self, user: str) -> AsyncIterator[Request]:
         """The newest window first: a private user is asked for no more."""
@@ -73,6 +75,7 @@ class RecentTracksSpider(UserListSpider):
         if walks:
             for request in self._ask(user, walks[-1], walks[-1].begin()):
                 yield request
+        self._count_pages(user, walks)
         if not walks or walks[-1].done:
             for request in self._others(user, walks):
                 yield request
@@ -106,7 +109,8 @@ class RecentTracksSpider(UserListSpider):
             fresh = self.args["refresh"]
             return [Walk(window, size, () if fresh else known.get(window, ()), fresh=fresh)]
         walks = [Walk(window, size, pages) for window, pages in known.items()]
-        return [*walks, *(Walk(window, size) for window in plan(self.started, known, stored.newest))]
+        end = self.started if self.args["until"] is None else min(self.args["until"], self.started)
+        return [*walks, *(Walk(window, size) for window in plan(end, known, stored.newest))]
 
     def _window(self) -> Window | None:
         """The window that the arguments name."""
@@ -114,9 +118,9 @@ class RecentTracksSpider(UserListSpider):
         if (chosen := self.args["year"]) is not None:
             first = 0 if chosen == 2002 else year_start(chosen)
             return Window(first, min(year_start(chosen + 1), now))
-        if self.args["since"] is None and self.args["until"] is None:
+        if self.args["since"] is None:
             return None
-        return Window(self.args["since"] or 0, min(self.args["until"] or now, now))
+        return Window(self.args["since"], min(self.args["until"] or now, now))
 
     async def parse(self, response: Response, **_: Any) -> AsyncIterator[Any]:
         """A page of a window, or the mark that there is nothing to have."""
@@ -134,6 +138,7 @@ class RecentTracksSpider(UserListSpider):
             for request in self._others(call.user, self._walks[user_key(call.user)]):
                 yield request
         else:
+            self.user_pages[user_key(call.user)] = (1, 1)
             self._finish(call.user)
 
     async def lost(self, failure: Failure) -> AsyncIterator[Request]:
@@ -180,9 +185,14 @@ class RecentTracksSpider(UserListSpider):
         if walks and walks[-1].answered:
             for walk in (walk for walk in walks if not walk.begun):
                 requests += self._ask(user, walk, walk.begin())
+        self._count_pages(user, walks)
         if all(walk.done for walk in walks):
             self._finish(user)
         return requests
+
+    def _count_pages(self, user: str, walks: list[Walk]) -> None:
+        pages = [walk.pages for walk in walks]
+        self.user_pages[user_key(user)] = sum(done for done, _ in pages), sum(total for _, total in pages)
 
     def _finish(self, user: str) -> None:
         walks = self._walks.pop(user_key(user), None)

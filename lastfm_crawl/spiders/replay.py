@@ -24,8 +24,9 @@ from lastfm_crawl.spiders.arguments import ArgumentError
 from lastfm_crawl.spiders.retrace import Marks, Retrace, Run, Strangers
 from lastfm_crawl.spiders.stored import Outline, Reader, Stored
 from lastfm_crawl.stop import stop_run, stopping
-from lastfm_crawl.warehouse import queries
+from lastfm_crawl.warehouse import membership, queries
 from lastfm_crawl.warehouse.database import Warehouse
+from lastfm_crawl.warehouse.forgotten import NOBODY, in_store, without
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from lastfm_crawl.httpcache.storage import Storage
     from lastfm_crawl.spiders.stored import Source
+    from lastfm_crawl.warehouse.membership import Membership
 
 #: What a replay's crawler is set to, whatever else is said: no way out, no store in the way of answers.
 OFFLINE: Mapping[str, Any] = {
@@ -49,6 +51,8 @@ CORES = os.cpu_count() or 1
 BULK: Mapping[str, Any] = {"LOAD_BATCH_ROWS": 100_000, "LOAD_CONNECTIONS": 2 if CORES >= 4 else 1}
 ORIGINS = ("store", "packs", "archive")
 _FRIENDS = "user.getFriends"
+#: Arguments that name users.
+NAMING = frozenset({"seeds", "users"})
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,13 @@ class ReplaySpider(Spider):
     async def replay(self, _: Response) -> AsyncIterator[Any]:
         """Everything that was asked for."""
         opener = self._open_storage or partial(open_store, self.settings["RESPONSE_STORE"])
-        reader = Reader(opener, self.plan.workers)
+        try:
+            # A dry run has not looked into the warehouse.
+            self._forgotten = Warehouse.of(self.crawler).forgotten or await asyncio.to_thread(in_store, opener())
+        except StoreError as exc:
+            stop_run(self.crawler, "store_unavailable", f"the response store does not work: {exc}")
+            return
+        reader = Reader(opener, self.plan.workers, self._forgotten)
         try:
             with tempfile.TemporaryDirectory() as folder:
                 self._answers: _Answers = (_Packed if self.plan.origin == "packs" else _Loose)(
@@ -143,7 +153,8 @@ class ReplaySpider(Spider):
         taken = None
         if self.plan.retraces:
             outlines = await self._outlines(reader, past)
-            retrace = Retrace(runs, outlines, past.profiles, self._strangers.found, past.marks)
+            kept = await asyncio.to_thread(self._kept)
+            retrace = Retrace(runs, outlines, past.profiles, self._strangers.found, past.marks, kept)
             for admissions in retrace.admissions():
                 yield admissions
             taken = retrace.taken
@@ -174,7 +185,8 @@ class ReplaySpider(Spider):
             for found in batch:
                 if isinstance(found, Stored):
                     self.done += 1
-                    self._bad(found.key, found.fault or "")
+                    if found.fault is not None:
+                        self._bad(found.key, found.fault)
                     continue
                 friends = found.friends and [names.setdefault(name, name) for name in found.friends]
                 outlines.append(found._replace(friends=friends))
@@ -204,8 +216,21 @@ class ReplaySpider(Spider):
             except (ValueError, TypeError, KeyError) as exc:
                 self._bad(key, f"it is no record of a run ({type(exc).__name__}: {exc})")
             else:
+                named = NAMING & record["arguments"].keys()
+                for name in named if self._forgotten else ():
+                    users = without(record["arguments"][name].split(","), self._forgotten)
+                    record["arguments"][name] = ",".join(users) or NOBODY
                 records.append(record)
         return sorted(records, key=lambda record: (record["started_at"], record["run_id"]))
+
+    def _kept(self) -> Membership | None:
+        """Who was a member when somebody was forgotten, without those who were since."""
+        try:
+            kept = membership.read(self._answers.storage)
+        except ValueError as exc:
+            self._bad(membership.KEY, str(exc))
+            return None
+        return kept and kept.without(self._forgotten)
 
     def _runs(self, records: Iterable[Mapping[str, Any]]) -> list[Run]:
         spiders = get_spider_loader(self.settings)
@@ -215,6 +240,8 @@ class ReplaySpider(Spider):
                 continue
             try:
                 args = spiders.load(record["spider"]).read(record["arguments"])  # type: ignore[attr-defined]
+                for name in NAMING & args.keys():
+                    args[name] = args[name] and without(args[name], self._forgotten)
             except ArgumentError as exc:
                 self._bad(f"state/runs/{record['run_id']}.json", str(exc))
                 continue

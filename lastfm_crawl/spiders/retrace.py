@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
     from lastfm_crawl.spiders.frontier import Step
     from lastfm_crawl.spiders.stored import Outline
+    from lastfm_crawl.warehouse.membership import Membership
+
+
+#: Members that are admitted at a time where all are known from the beginning.
+_AT_ONCE = 1000
 
 
 class Run(NamedTuple):
@@ -119,11 +124,14 @@ class Marks:
 
 
 class Retrace:
-    """Every walk of *runs* over the answers that it had, one after another."""
+    """Every walk of *runs* over the answers that it had, one after another.
+
+    Those of the time before *kept* cannot be made again: what they came to is in it.
+    """
 
     def __init__(
         self, runs: Sequence[Run], lists: Iterable[Outline], profiles: Iterable[Page], strangers: Iterable[Member],
-        marks: Marks,
+        marks: Marks, kept: Membership | None = None,
     ) -> None:  # fmt: skip
         self._runs = sorted(runs, key=lambda run: (run.started, run.id))
         self._lists: dict[str, dict[int, list[Outline]]] = {}
@@ -134,14 +142,22 @@ class Retrace:
             self._profiles.setdefault(user_key(page.user), []).append(page)
         self._strangers = sorted(strangers, key=lambda member: member.discovered_at)
         self._marks = marks
-        self._seeds: list[str] = []
-        self._members: list[Member] = []
+        self._seeds: list[str] = kept.seeds if kept else []
+        self._members: list[Member] = list(kept.members) if kept else []
+        self._kept = kept
         #: Keys of the answers that a walk took into account: what the crawls loaded.
         self.taken: set[str] = set()
+        if kept:
+            outlines = (page for pages in self._lists.values() for versions in pages.values() for page in versions)
+            self.taken = {page.key for page in outlines if kept.has_list(page.user, page.at)}
 
     def admissions(self) -> Iterator[Admissions]:
         """Whom the runs admitted, in the order in which they did."""
-        walks = [run for run in self._runs if run.discovers]
+        if self._kept:
+            for begin in range(0, len(self._members), _AT_ONCE):
+                yield Admissions(tuple(self._members[begin : begin + _AT_ONCE]))
+            yield Admissions((), tuple(self._kept.profiles))
+        walks = [run for run in self._runs if run.discovers and (not self._kept or run.started >= self._kept.at)]
         for run, follower in zip_longest(walks, walks[1:]):
             end = math.inf if follower is None else follower.started
             walk = _Walk(self, run, end)

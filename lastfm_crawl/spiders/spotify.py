@@ -26,6 +26,7 @@ class SpotifySpider(EnrichmentSpider):
 
     phase = "spotify"
     needs = ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET")
+    custom_settings = {"DOWNLOAD_DELAY": 0.6}  # noqa: RUF012  (Scrapy's own way; 100 a minute)
 
     async def unknown(self) -> Sequence[str]:
         """Spotify ids that are believed to be somebody's, and of which nothing else is known."""

@@ -19,6 +19,7 @@ class SpotifyArtistsSpider(SpotifySpider):
 
     name = "spotify_artists"
     unit = "artists"
+    about = "artists"
     methods = ("spotify.search", "spotify.artist", "spotify.artists")
 
     async def left(self) -> Sequence[int]:

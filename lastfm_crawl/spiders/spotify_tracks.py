@@ -19,6 +19,7 @@ class SpotifyTracksSpider(SpotifySpider):
 
     name = "spotify_tracks"
     unit = "tracks"
+    about = "tracks"
     methods = ("spotify.search", "spotify.track", "spotify.tracks")
 
     async def left(self) -> Sequence[int]:

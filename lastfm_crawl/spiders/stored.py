@@ -21,6 +21,8 @@ from itertools import islice
 from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
+import msgspec
+
 from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, Envelope, decode
 from lastfm_crawl.httpcache.folder import FolderStorage
 from lastfm_crawl.httpcache.keys import archive_key, check_key
@@ -34,11 +36,12 @@ from lastfm_crawl.items import (
     TopTracksPage,
     name_fault,
 )
-from lastfm_crawl.services import service_of
+from lastfm_crawl.services import redacted, service_of, user_at
 from lastfm_crawl.services.problems import Problem
+from lastfm_crawl.warehouse.forgotten import Forgotten
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Iterable, Iterator, Sequence
 
     from lastfm_crawl.httpcache.storage import Storage
 
@@ -58,7 +61,7 @@ Source: TypeAlias = "str | tuple[str, Envelope]"
 
 
 class Stored(NamedTuple):
-    """What became of an answer: what it holds, or what is wrong with it, or neither (older than was asked for)."""
+    """What became of an answer: what it holds, or what is wrong with it, or neither (it is not asked for)."""
 
     key: str
     page: Answered | None = None
@@ -96,6 +99,16 @@ def parse(key: str, envelope: Envelope) -> Stored:
     return Stored(key, replace(answer, fetched_at=envelope.answered_at, size=len(envelope.body)))
 
 
+def without(key: str, envelope: Envelope, forgotten: Container[str]) -> Envelope | None:
+    """*envelope* as if those who are *forgotten* had never been there; None when it is about one of them."""
+    if user_at(key) and envelope.params.get("user", "") in forgotten:
+        return None
+    body, entries = redacted(envelope.method, envelope.body, forgotten.__contains__)
+    if not entries:
+        return envelope
+    return msgspec.structs.replace(envelope, body=body, redacted=envelope.redacted + entries)
+
+
 def _belongs(key: str, store_key: str) -> bool:
     """Whether the answer to the question of *store_key* may stand at *key*."""
     if key.startswith("archive/"):
@@ -123,14 +136,16 @@ class _Worker:
 
     storage: Storage
     threads: ThreadPoolExecutor | None
+    forgotten: Forgotten
 
 
-def _begin(open_storage: Callable[[], Storage]) -> None:
+def _begin(open_storage: Callable[[], Storage], forgotten: Forgotten) -> None:
     # Ctrl-C on the terminal ends the replay, which ends us; and when it is killed, nobody else would.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.disable()  # pages hold no cycles
     _Worker.storage = open_storage()
+    _Worker.forgotten = forgotten
     _Worker.threads = None if type(_Worker.storage) is FolderStorage else ThreadPoolExecutor(READS)
 
 
@@ -146,16 +161,21 @@ def _ready() -> None:
 
 
 def _work(sources: Sequence[Source], since: float) -> list[Stored]:
-    """Read and parse; answers from before *since* only say that they are there. Raises StoreError."""
+    """Read and parse; answers from before *since*, or about somebody who is forgotten, only say that they are there.
+
+    Raises StoreError.
+    """
     mapped = map if _Worker.threads is None else _Worker.threads.map
-    return [
-        Stored(key, fault=envelope)
-        if isinstance(envelope, str)
-        else parse(key, envelope)
-        if envelope.answered_at >= since
-        else Stored(key)
-        for key, envelope in mapped(_envelope, sources)
-    ]
+    found: list[Stored] = []
+    for key, envelope in mapped(_envelope, sources):
+        if isinstance(envelope, str):
+            found.append(Stored(key, fault=envelope))
+            continue
+        allowed = envelope if envelope.answered_at >= since else None
+        if allowed is not None and _Worker.forgotten:
+            allowed = without(key, allowed, _Worker.forgotten)
+        found.append(Stored(key) if allowed is None else parse(key, allowed))
+    return found
 
 
 def _work_packed(sources: Sequence[Source], since: float) -> bytes:
@@ -230,10 +250,12 @@ def _unpacked(packed: bytes) -> list[Stored]:
 class Reader:
     """Stored answers, parsed by *workers* processes; batches come back in the order in which they were named."""
 
-    def __init__(self, open_storage: Callable[[], Storage], workers: int) -> None:
+    def __init__(self, open_storage: Callable[[], Storage], workers: int, forgotten: Forgotten | None = None) -> None:
         self._ahead = AHEAD * workers
         # Not forked: this process has threads and an event loop.
-        self._processes = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (open_storage,))
+        self._processes = ProcessPoolExecutor(
+            workers, get_context("spawn"), _begin, (open_storage, forgotten or Forgotten())
+        )
         # What a process ignores when it starts, its children ignore from their first moment on.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
@@ -277,5 +299,5 @@ class Reader:
 
 def read_here(storage: Storage, sources: Iterable[Source]) -> Iterator[Stored]:
     """The pages of *sources*, read and parsed in this process."""
-    _Worker.storage, _Worker.threads = storage, None
+    _Worker.storage, _Worker.threads, _Worker.forgotten = storage, None, Forgotten()
     yield from _work(list(sources), 0)

@@ -22,6 +22,7 @@ class TrackTagsSpider(EnrichmentSpider):
     name = "track_tags"
     phase = "tags"
     unit = "tracks"
+    about = "tracks"
     methods = (lastfm.TagsCall.method,)
 
     async def left(self) -> Sequence[int]:

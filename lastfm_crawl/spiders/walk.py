@@ -76,16 +76,16 @@ def plan(now: float, known: Iterable[Window], newest: int | None) -> list[Window
     """The windows to walk, oldest first: what is not in *known* windows, and the time up to *now*.
 
     *newest* is the time of the newest stored scrobble. Whoever is up to date is asked for the time since then, less
-    the overlap.
+    the overlap; who was asked for all of it already, for nothing.
     """
     known, end = sorted(known), int(now)
-    windows = [year for year in years(now) if not _covered(year, known)]
-    opened = years(now)[-1].end
+    closed = years(now)
+    windows = [year for year in closed if not _covered(year, known)]
+    first = opened = closed[-1].end if closed else 0
     reached = _reached(opened, known)
-    first = opened
     if reached > opened:
         first = max(min(reached, reached if newest is None else newest) - OVERLAP, 0)
-    if first < end:
+    if reached < end:
         windows.append(Window(first, end))
     return windows
 
@@ -112,7 +112,7 @@ class Walk:
         self.fresh = fresh  # whether stored answers do not count
         self.begun = False
         self.rounds = 1
-        self.lost = False
+        self.lost = 0  # parts that were given up
         self._size = size
         self._asked: set[Part] = set()
         self._answers = {page.part: _Answer(page.total, page.rows) for page in known}
@@ -149,7 +149,7 @@ class Walk:
     def give_up(self, part: Part) -> list[Part]:
         """*part* will not be answered in this run."""
         self._asked.discard(part)
-        self.lost = True
+        self.lost += 1
         return self._next()
 
     @property
@@ -166,6 +166,12 @@ class Walk:
     def answered(self) -> bool:
         """Whether an answer is there, or none will come in this run."""
         return bool(self._answers) or self.done
+
+    @property
+    def pages(self) -> tuple[int, int]:
+        """How many pages are there, and how many there will be as far as is known."""
+        done = len(self._answers)
+        return done, max(1, done + len(self._asked) + self.lost)
 
     @property
     def changed(self) -> bool:

@@ -10,6 +10,7 @@ from lastfm_crawl.matching.album_tracks import ListedTrack, match_listed
 from lastfm_crawl.matching.albums import AlbumCandidate, match_album
 from lastfm_crawl.matching.artists import key, main_artist
 from lastfm_crawl.matching.normalise import NORMALISER_VERSION
+from lastfm_crawl.warehouse.most_played import among_most_played
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -117,8 +118,8 @@ class Played:
                 yield by_id[identity]
 
 
-def albums_without_page(connection: psycopg.Connection) -> list[PlayedAlbum]:
-    """Played albums of which no page was read."""
+def albums_without_page(connection: psycopg.Connection, top: int | None = None) -> list[PlayedAlbum]:
+    """Played albums of which no page was read, of the *top* most played ones or of all."""
     rows = connection.execute(
         """
         SELECT al.id, a.name, al.name FROM albums al JOIN artists a ON a.id = al.artist_id
@@ -126,7 +127,9 @@ def albums_without_page(connection: psycopg.Connection) -> list[PlayedAlbum]:
                           WHERE m.album_id = al.id AND m.band = 'accept' AND s.source = 'page')
         """
     )
-    return [PlayedAlbum(*row) for row in rows]
+    albums = [PlayedAlbum(*row) for row in rows]
+    chosen = set(among_most_played(connection, "albums", [album.id for album in albums], top))
+    return [album for album in albums if album.id in chosen]
 
 
 def pages_left(connection: psycopg.Connection, before: datetime) -> list[int]:
@@ -146,6 +149,18 @@ def pages_left(connection: psycopg.Connection, before: datetime) -> list[int]:
         [before, before],
     )
     return [row for (row,) in rows]
+
+
+def of_most_played(connection: psycopg.Connection, ids: Sequence[int], top: int | None) -> Sequence[int]:
+    """Those of the site's albums with *ids* that are one of the *top* most played albums (None: all of them)."""
+    if top is None or not ids:
+        return ids
+    rows = connection.execute(
+        "SELECT album_id, aoty_id FROM aoty_album_matches WHERE band = 'accept' AND aoty_id = ANY(%s)", [list(ids)]
+    ).fetchall()
+    chosen = set(among_most_played(connection, "albums", [album for album, _ in rows], top))
+    wanted = {identity for album, identity in rows if album in chosen}
+    return [identity for identity in ids if identity in wanted]
 
 
 def urls_of(connection: psycopg.Connection, ids: Sequence[int]) -> list[str]:

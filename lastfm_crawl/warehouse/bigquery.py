@@ -95,6 +95,12 @@ class BigQuerySink:
         """Give the connections back."""
         self._client.close()
 
+    def check(self) -> None:
+        """Look whether the tables are there. Raises SinkUnavailableError."""
+        with _understood(self.target):
+            for name in self.kinds:
+                self._client.get_table(self._table(KINDS[name]), retry=self._retry, timeout=TIMEOUT)
+
     def initialise(self, location: str | None = None) -> list[str]:
         """Make the dataset and its tables, and add columns that are new; what was done. Raises SinkUnavailableError."""
         done = []

@@ -15,7 +15,9 @@ from psycopg.conninfo import conninfo_to_dict
 from scrapy import signals
 
 from lastfm_crawl.config import database_folder
+from lastfm_crawl.stop import until_closed
 from lastfm_crawl.warehouse.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from lastfm_crawl.warehouse.forgotten import Forgotten
 from lastfm_crawl.warehouse.migrate import migrate
 
 if TYPE_CHECKING:
@@ -81,12 +83,15 @@ class Database:
         self._connection: psycopg.Connection | None = None
         self.conninfo = url or ""
 
-    def open(self) -> None:
-        """Connect and bring the schema up to date. Raises :class:`WarehouseUnavailableError`, at the first failure."""
+    def open(self, *, as_it_is: bool = False) -> None:
+        """Connect and bring the schema up to date, or leave it *as_it_is*.
+
+        Raises :class:`WarehouseUnavailableError`, at the first failure.
+        """
         try:
             if self._url:
                 check_url(self._url)
-            self._connect(first=True)
+            self._connect(first=not as_it_is)
         except (psycopg.Error, EmbeddedPostgresError, OSError, ValueError) as exc:
             raise WarehouseUnavailableError(_one_line(exc)) from exc
 
@@ -152,6 +157,8 @@ class Warehouse:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        #: Who is not to be asked about, nor named; known from before the first page on (the load pipeline).
+        self.forgotten = Forgotten()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
         self._opening: asyncio.Future[None] | None = None
 
@@ -161,14 +168,14 @@ class Warehouse:
         if crawler not in _warehouses:
             settings = crawler.settings
             warehouse = cls(Database(settings["DATABASE_URL"], database_folder(settings)))
-            crawler.signals.connect(warehouse.close, signals.engine_stopped)
+            crawler.signals.connect(warehouse.engine_stopped, signals.engine_stopped)
             _warehouses[crawler] = warehouse
         return _warehouses[crawler]
 
     def another(self, crawler: Crawler) -> Warehouse:
         """One more connection to the same database, closed with the crawl's own."""
         warehouse = Warehouse(Database(self.database.conninfo, database_folder(crawler.settings)))
-        crawler.signals.connect(warehouse.close, signals.engine_stopped)
+        crawler.signals.connect(warehouse.engine_stopped, signals.engine_stopped)
         _others.setdefault(crawler, []).append(warehouse)  # signals hold their receivers weakly
         return warehouse
 
@@ -184,6 +191,11 @@ class Warehouse:
         return await asyncio.get_running_loop().run_in_executor(
             self._thread, lambda: self.database.run(work, *args, **kwargs)
         )
+
+    async def engine_stopped(self, sender: Crawler) -> None:
+        """Disconnect when the crawl has ended: whoever keeps a record writes to the last moment."""
+        await until_closed(sender)
+        await self.close()
 
     async def close(self) -> None:
         """Disconnect."""

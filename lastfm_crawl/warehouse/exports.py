@@ -5,9 +5,12 @@ A file gets its name when it is complete: whoever looks for it sees all of it or
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import tempfile
 from contextlib import contextmanager
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
@@ -17,7 +20,7 @@ from psycopg import sql
 from lastfm_crawl.httpcache import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import date
 
     import psycopg
@@ -99,6 +102,94 @@ def export_to(
     finally:
         temporary.unlink(missing_ok=True)
     return rows
+
+
+def take_out(store: Storage, key: str, is_gone: Callable[[str], bool], *, dry_run: bool = False) -> int:
+    """Take the rows of people out of the export at *key*; how many rows went or changed.
+
+    Rows are theirs when *is_gone* says so of their user or friend; who was reached from them as a seed stays, without
+    seed and depth. All other rows stay as they are. Raises StoreError; OSError, EOFError and ValueError for what is no
+    export.
+    """
+    blob = store.get(key)
+    if blob is None:
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, Path(key).name)
+        if key.endswith(".parquet"):
+            changed = _take_out_of_parquet(blob, file, is_gone)
+        else:
+            take = _take_out_of_csv if key.endswith(".csv.gz") else _take_out_of_json
+            with igzip.IGzipFile(fileobj=BytesIO(blob)) as lines, _opened(file) as out:  # type: ignore[no-untyped-call]
+                changed = take(lines, out, is_gone)
+        if changed and not dry_run:
+            store.write_file(key, file)
+    return changed
+
+
+def _take_out_of_json(lines: Iterable[bytes], out: IO[bytes], is_gone: Callable[[str], bool]) -> int:
+    changed = 0
+    for line in lines:
+        row = json.loads(line)
+        stays = _stays(row, is_gone)
+        if stays:
+            out.write(line)
+            continue
+        changed += 1
+        if stays is not None:
+            out.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+    return changed
+
+
+def _take_out_of_csv(lines: Iterable[bytes], out: IO[bytes], is_gone: Callable[[str], bool]) -> int:
+    changed = 0
+    columns: list[str] = []
+    pending = b""
+    for line in lines:
+        pending += line
+        if pending.count(b'"') % 2:  # within a text that has line breaks
+            continue
+        record, pending = pending, b""
+        (values,) = csv.reader([record.decode()])
+        if not columns:
+            columns = values
+            out.write(record)
+            continue
+        row: dict[str, Any] = dict(zip(columns, values, strict=True))
+        stays = _stays(row, is_gone)
+        if not stays:
+            changed += 1
+            text = StringIO(newline="")
+            csv.writer(text, lineterminator="\n").writerow(row.values())
+            record = b"" if stays is None else text.getvalue().encode()
+        out.write(record)
+    return changed
+
+
+def _take_out_of_parquet(blob: bytes, file: Path, is_gone: Callable[[str], bool]) -> int:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    changed = 0
+    source = pq.ParquetFile(BytesIO(blob))
+    with pq.ParquetWriter(file, source.schema_arrow) as writer:
+        for batch in source.iter_batches(BATCH):
+            rows = batch.to_pylist()
+            stay = [_stays(row, is_gone) for row in rows]
+            changed += len(rows) - stay.count(True)
+            kept = [row for row, stays in zip(rows, stay, strict=True) if stays is not None]
+            writer.write_batch(pa.RecordBatch.from_pylist(kept, schema=source.schema_arrow))
+    return changed
+
+
+def _stays(row: dict[str, Any], is_gone: Callable[[str], bool]) -> bool | None:
+    """True for a row that stays as it is, False for one that was changed here, None for one that is to go."""
+    if any(row.get(column) and is_gone(row[column]) for column in ("username", "lastfm_username", "friend")):
+        return None
+    if row.get("crawl_seed") and is_gone(row["crawl_seed"]):
+        row["crawl_seed"] = row["crawl_depth"] = None
+        return False
+    return True
 
 
 def _export(

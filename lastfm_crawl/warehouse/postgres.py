@@ -228,14 +228,13 @@ class PostgresSink:
         names: dict[str, str] = {}
         for page in pages:
             names.setdefault(user_key(page.user), page.user)
-            for profile in _profiles(page):
-                key = user_key(profile.name)
-                known = profiles.get(key)
-                if known is None or (known[1], known[0].playcount or 0) < (
-                    page.fetched_at,
-                    profile.playcount or 0,
-                ):
-                    profiles[key] = (profile, page.fetched_at)
+        told = [(profile, page.fetched_at) for page in pages for profile in _profiles(page)]
+        told += [row for admission in admissions for row in admission.profiles]
+        for profile, at in told:
+            key = user_key(profile.name)
+            known = profiles.get(key)
+            if known is None or (known[1], known[0].playcount or 0) < (at, profile.playcount or 0):
+                profiles[key] = (profile, at)
         for member in (m for a in admissions for m in a.members):
             names.setdefault(user_key(member.name), member.name)
             if member.seed is not None:

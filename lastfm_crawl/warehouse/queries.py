@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lastfm_crawl.items import Member, user_key
 
@@ -106,6 +106,16 @@ def _current(pages: list[StoredList]) -> list[StoredList]:
     return [page for page in pages if page.page <= max(newest.pages, 1)]
 
 
+# Who is logged in, and since when, beside the row of the user.
+_LOGINS = "LEFT JOIN unnest(%(logins)s::text[], %(logged_in)s::timestamptz[]) AS login(key, at) ON login.key = u.key"
+
+
+def _logins(logins: Mapping[str, float] | None) -> dict[str, object]:
+    """The parameters of :data:`_LOGINS`."""
+    given = logins or {}
+    return {"logins": list(given), "logged_in": [_when(at) for at in given.values()]}
+
+
 def members_left(
     connection: psycopg.Connection,
     method: str,
@@ -113,15 +123,18 @@ def members_left(
     max_pages: int | None = None,
     since: float | None = None,
     marks_since: float = 0,
+    logins: Mapping[str, float] | None = None,
 ) -> list[str]:
     """Names of members whose list (*method*, *params*) is not complete, those nearest to the seeds first.
 
     A list is complete with all its pages, or the first *max_pages* of them, or with a mark that says that there is
-    none. Users found gone after *marks_since* are left out.
+    none. Users found gone after *marks_since* are left out. A mark "private" from before its user logged in (*logins*:
+    when, by key) says nothing any more.
     """
     rows = connection.execute(
-        """
+        f"""
         SELECT u.name FROM users u
+        {_LOGINS}
         LEFT JOIN LATERAL (
             SELECT f.pages, f.fetched_at FROM fetches f
             WHERE f.user_id = u.id AND f.method = %(method)s AND f.params = %(params)s AND f.status = 'ok'
@@ -133,19 +146,21 @@ def members_left(
             SELECT FROM fetches f
             WHERE f.user_id = u.id AND f.method = %(method)s AND f.params = %(params)s
               AND f.status IN ('not_found', 'private') AND f.fetched_at >= greatest(%(since)s, %(marks)s)
+              AND NOT (f.status = 'private' AND f.fetched_at < coalesce(login.at, '-infinity'))
               AND f.fetched_at >= coalesce(newest.fetched_at, '-infinity'))
           AND greatest(least(newest.pages, %(max_pages)s), 1) > (
             SELECT count(*) FROM fetches f
             WHERE f.user_id = u.id AND f.method = %(method)s AND f.params = %(params)s AND f.status = 'ok'
               AND f.fetched_at >= %(since)s AND f.page <= greatest(least(newest.pages, %(max_pages)s), 1))
         ORDER BY u.crawl_depth NULLS LAST, u.key
-        """,
+        """,  # noqa: S608  (a constant of this module)
         {
             "method": method,
             "params": params,
             "max_pages": max_pages,
             "since": _when(since),
             "marks": _when(marks_since),
+            **_logins(logins),
         },
     )
     return [name for (name,) in rows]
@@ -226,19 +241,35 @@ class AuditedWindow(NamedTuple):
 
 
 def audit(connection: psycopg.Connection, user: str) -> list[AuditedWindow]:
-    """The windows of the history of *user*, oldest first."""
+    """The windows of the history of *user*, oldest first: what the view lastfm_history_audit says of one user.
+
+    Asked of that view it takes as long as for all users, because PostgreSQL finds the user after summing up.
+    """
     rows = connection.execute(
         """
-        SELECT a.window_from, a.window_to, a.reported_total, a.stored, a.undated::bigint, a.duplicates::bigint,
-               a.explained, w.covered::bigint
-        FROM users u
-        JOIN lastfm_history_audit a ON a.username = u.name
-        JOIN history_windows w ON w.user_id = u.id AND (w.window_from, w.window_to) = (a.window_from, a.window_to)
-        WHERE u.key = %s ORDER BY a.window_from, a.window_to
+        SELECT w.window_from, w.window_to, w.total, s.stored, w.undated::bigint,
+               (w.repeated + CASE WHEN EXISTS (
+                    SELECT FROM history_windows o
+                    WHERE o.user_id = %(id)s AND (o.window_from, o.window_to) <> (w.window_from, w.window_to)
+                      AND o.window_from < w.window_to AND o.window_to > w.window_from)
+                THEN 0 ELSE w.stored - s.stored END)::bigint,
+               w.complete AND w.total = w.stored + w.undated + w.before_2002 + w.repeated + w.other,
+               w.covered::bigint
+        FROM history_windows w
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS stored FROM scrobbles s
+            WHERE s.user_id = %(id)s AND s.at >= w.window_from AND s.at < w.window_to) s
+        WHERE w.user_id = %(id)s ORDER BY w.window_from, w.window_to
         """,
-        [user_key(user)],
+        {"id": _user_id(connection, user)},
     )
     return [AuditedWindow(*row) for row in rows]
+
+
+def _user_id(connection: psycopg.Connection, user: str) -> int | None:
+    """What to ask views about: a join with the user's name has them computed for everybody first."""
+    row = connection.execute("SELECT id FROM users WHERE key = %s", [user_key(user)]).fetchone()
+    return row[0] if row else None
 
 
 class UserStatus(NamedTuple):
@@ -277,30 +308,37 @@ def user_pages(connection: psycopg.Connection, user: str) -> list[UserList]:
     rows = connection.execute(
         """
         SELECT p.method, p.params, count(*), (array_agg(greatest(f.pages, 1) ORDER BY f.fetched_at DESC))[1]
-        FROM current_pages p JOIN fetches f USING (id) JOIN users u ON u.id = p.user_id
-        WHERE u.key = %s AND p.method <> 'user.getRecentTracks' AND p.page > 0
+        FROM current_pages p JOIN fetches f USING (id)
+        WHERE p.user_id = %(id)s AND f.user_id = %(id)s AND p.method <> 'user.getRecentTracks' AND p.page > 0
         GROUP BY p.method, p.params ORDER BY p.method, p.params
         """,
-        [user_key(user)],
+        {"id": _user_id(connection, user)},
     )
     return [UserList(*row) for row in rows]
 
 
-def members_to_ask(connection: psycopg.Connection, method: str, marks_since: float) -> list[str]:
-    """Names of members without a mark of *method*, or "not found", after *marks_since*; nearest to the seeds first."""
+def members_to_ask(
+    connection: psycopg.Connection, method: str, marks_since: float, logins: Mapping[str, float] | None = None
+) -> list[str]:
+    """Names of members without a mark of *method*, or "not found", after *marks_since*; nearest to the seeds first.
+
+    A mark "private" from before its user logged in (*logins*: when, by key) says nothing any more.
+    """
     rows = connection.execute(
-        """
+        f"""
         SELECT u.name FROM users u
+        {_LOGINS}
         WHERE u.discovered_at IS NOT NULL AND NOT (u.status = 'not_found' AND u.status_at >= %(marks)s)
           AND NOT EXISTS (
             SELECT FROM fetches m
             WHERE m.user_id = u.id AND m.method = %(method)s AND m.status IN ('not_found', 'private')
               AND m.fetched_at >= %(marks)s
+              AND NOT (m.status = 'private' AND m.fetched_at < coalesce(login.at, '-infinity'))
               AND NOT EXISTS (SELECT FROM fetches f WHERE f.user_id = u.id AND f.method = m.method
                               AND f.status = 'ok' AND f.fetched_at > m.fetched_at))
         ORDER BY u.crawl_depth NULLS LAST, u.key
-        """,
-        {"method": method, "marks": _when(marks_since)},
+        """,  # noqa: S608  (a constant of this module)
+        {"method": method, "marks": _when(marks_since), **_logins(logins)},
     )
     return [name for (name,) in rows]
 
@@ -421,6 +459,29 @@ def runs_of_jobs(connection: psycopg.Connection, jobs: Sequence[str]) -> list[Jo
     return [JobRun(*row) for row in rows]
 
 
+class EarlierRun(NamedTuple):
+    """A run that came to an end, with what it counted."""
+
+    arguments: Mapping[str, str]
+    members_before: int
+    finished_at: datetime
+    exit_code: int
+    stats: Mapping[str, Any]
+
+
+def earlier_runs(connection: psycopg.Connection, spider: str, run_id: str, limit: int) -> list[EarlierRun]:
+    """The *limit* runs of *spider* before the run *run_id* that came to an end, the newest first."""
+    rows = connection.execute(
+        """
+        SELECT arguments, members_before, finished_at, exit_code, stats FROM runs
+        WHERE spider = %s AND id < %s AND finished_at IS NOT NULL AND exit_code IS NOT NULL AND stats IS NOT NULL
+        ORDER BY id DESC LIMIT %s
+        """,
+        [spider, run_id, limit],
+    )
+    return [EarlierRun(*row) for row in rows]
+
+
 def users_by_status(connection: psycopg.Connection) -> list[tuple[str, int]]:
     """How many members have each status, the most frequent first."""
     rows = connection.execute("SELECT status, count(*) FROM lastfm_users GROUP BY status ORDER BY 2 DESC, 1")
@@ -469,6 +530,19 @@ def finish_run(
         "UPDATE runs SET finished_at = %s, finish_reason = %s, exit_code = %s, stats = %s WHERE id = %s",
         [finished_at, reason, exit_code, json.dumps(stats), run_id],
     )
+
+
+def requests_since(connection: psycopg.Connection, since: datetime) -> int:
+    """How many requests the runs made that began from *since* on and came to an end."""
+    row = connection.execute(
+        """
+        SELECT coalesce(sum(asked.value::bigint), 0)::bigint
+        FROM runs, jsonb_each_text(stats) AS asked
+        WHERE started_at >= %s AND asked.key LIKE 'lastfm_crawl/asked/%%'
+        """,
+        [since],
+    ).fetchone()
+    return row[0] if row else 0
 
 
 def restore_runs(connection: psycopg.Connection, records: Sequence[Mapping[str, object]]) -> None:

@@ -50,6 +50,9 @@ class Sink(Protocol):
     def open(self) -> None:
         """Connect. Raises SinkUnavailableError."""
 
+    def check(self) -> None:
+        """Ask for something and write nothing. Raises SinkUnavailableError."""
+
     def write(self, batch: Batch) -> None:
         """Let the rows of *batch* take the place of all that is there of its users; all is there on return.
 

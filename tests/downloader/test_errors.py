@@ -34,7 +34,6 @@ from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.stop import PageLostError
 
 API = "https://ws.audioscrobbler.com/2.0/"
-HOST = "ws.audioscrobbler.com"
 
 
 class Middleware(ErrorMiddleware):
@@ -58,7 +57,7 @@ class Middleware(ErrorMiddleware):
 
     @property
     def gap(self):
-        return self._pacer.host(HOST).gap
+        return self._pacer.of(ask()).own.gap
 
 
 @pytest.fixture
@@ -420,7 +419,7 @@ async def test_what_was_under_way_counts_as_one(middleware):
 
 async def test_a_rate_limit_that_says_how_long(middleware):
     await middleware.process_response(ask(), error(29, 429, Retry_After="40"))
-    wait = middleware._pacer.host(HOST).wait(time.monotonic())
+    wait = middleware._pacer.of(ask()).own.wait(time.monotonic())
     assert wait == pytest.approx(40, abs=1)
 
 
@@ -428,7 +427,7 @@ async def test_a_rate_limit_that_says_how_long(middleware):
 
 
 @pytest.mark.parametrize(
-    ("code", "reason"), [(10, "key_rejected"), (26, "key_rejected"), (3, "program_fault"), (13, "program_fault")]
+    ("code", "reason"), [(10, "key_rejected"), (26, "key_rejected"), (3, "program_fault"), (13, "key_rejected")]
 )
 async def test_some_errors_end_the_run_at_once(middleware, code, reason):
     with pytest.raises(IgnoreRequest) as caught:

@@ -8,7 +8,8 @@ import sys
 import pytest
 from conftest import KEY
 
-from lastfm_crawl.downloader.redact import MASK, RedactingFilter, clean_logs, redact, redact_bytes
+from lastfm_crawl.downloader import redact as redact_module
+from lastfm_crawl.downloader.redact import MASK, RedactingFilter, clean_logs, hide, redact, redact_bytes
 
 ODD = "a b+c/d=é"
 ODD_IN_A_URL = "a+b%2Bc%2Fd%3D%C3%A9"
@@ -102,6 +103,21 @@ def test_messages(log):
 def test_arguments(log):
     log.info("asked %s %d %r", f"?api_key={KEY}", 5, {"key": KEY})
     assert lines(log) == "asked ?api_key=*** 5 {'key': '***'}"
+
+
+def test_arguments_that_the_message_does_not_show(log):
+    """What a LOG_FORMAT with %(args)s would show."""
+    log.handlers[0].setFormatter(logging.Formatter("%(message)s %(args)s"))
+    log.info("asked %(user)s", {"user": "rj", "url": f"?api_key={KEY}"})
+    log.info("asked %.4s", f"1234{KEY}")
+    assert lines(log) == "asked rj None\nasked 1234 None"
+
+
+def test_what_was_hidden_later(log, monkeypatch):
+    monkeypatch.setattr(redact_module, "_hidden", {})
+    hide("session")
+    log.info("sk=%s", "session")
+    assert lines(log) == "sk=***"
 
 
 def test_lines_without_a_key_stay_as_they_are(log):

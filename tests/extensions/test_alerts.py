@@ -2,60 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from doubles import crawler_with
+from hooks import SECRET, listening
 from scrapy import Spider, signals
 from scrapy.exceptions import NotConfigured
+from scrapy.settings import Settings
 
-from lastfm_crawl.extensions import alerts as alerts_module
-from lastfm_crawl.extensions.alerts import Alerts
-from lastfm_crawl.stop import REASONS, Exit
+from lastfm_crawl.extensions import webhook as webhook_module
+from lastfm_crawl.extensions.alerts import Alerts, never_begun
+from lastfm_crawl.stop import REASONS, Exit, stop_run
 
-SECRET = "hook0canary0hook"
 CRITICAL = [reason for reason, code in REASONS.items() if code is Exit.CRITICAL]
 OTHERS = ["finished", "shutdown", "closespider_timeout", "start_error", *sorted(REASONS.keys() - set(CRITICAL))]
 
 
-class Hook:
-    """A webhook that remembers what it was told."""
-
-    def __init__(self):
-        self.told = []
-        self.status = 204
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                hook.told.append((self.path, self.headers["Content-Type"], body))
-                self.send_response(hook.status)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/{SECRET}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-
-    def close(self):
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
 @pytest.fixture
 def hook():
-    hook = Hook()
-    yield hook
-    hook.close()
+    with listening() as hook:
+        yield hook
 
 
 async def close_with(url, reason, **stats):
@@ -92,6 +63,29 @@ async def test_a_critical_fault_is_told_once(hook, reason, caplog):
         "faults": ['the key was "rejected" ü', "2 pages were given up"],
     }
     assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("reason", REASONS)
+async def test_what_is_told_is_logged_as_critical(reason, caplog):
+    crawler = crawler_with()
+    with caplog.at_level(logging.DEBUG):
+        stop_run(crawler, reason, "that is why")
+    line = f"stopping ({reason}): that is why"
+    assert [(r.levelname == "CRITICAL", r.getMessage()) for r in caplog.records] == [(reason in CRITICAL, line)]
+    await asyncio.sleep(0)
+    assert crawler.engine.reasons == [reason]
+
+
+def test_a_run_that_could_not_be_set_up_is_told_without_a_crawler(hook, caplog):
+    outcome = never_begun(Settings({"ALERT_WEBHOOK": hook.url}), "friends")
+    assert outcome.code is Exit.CRITICAL
+    assert [json.loads(body) for _, _, body in hook.told] == [
+        {"spider": "friends", "reason": "never_begun", "exit_code": 3, "faults": outcome.faults}
+    ]
+    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
+    assert SECRET not in caplog.text
+    assert never_begun(Settings(), "friends") == outcome
+    assert len(hook.told) == 1
 
 
 @pytest.mark.parametrize("reason", OTHERS)
@@ -168,7 +162,7 @@ async def test_a_webhook_that_hangs_up_changes_nothing(caplog):
 
 
 async def test_a_webhook_that_never_answers_changes_nothing(caplog, monkeypatch):
-    monkeypatch.setattr(alerts_module, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(webhook_module, "_TIMEOUT", 0.2)
     await answer_with(None, caplog)
 
 

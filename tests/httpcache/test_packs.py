@@ -176,3 +176,91 @@ def test_any_body_is_one_line_and_comes_back(body, name):
     assert len(line.splitlines()) == 1
     assert decode_line(line) == (name, envelope(body))
     assert decode(encode(envelope(body))) == envelope(body)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "gzip"])
+def test_rewriting_takes_out_and_replaces(store, small, compression):
+    answers = fill(store)
+    pack(store, compression=compression)
+    other = envelope(b'{"b": 2}', "u7")
+
+    def change(name, one):
+        return None if name == key("u3") else other if name == key("u7") else one
+
+    before = {name: store.get(name) for name in store.keys("packs/")}
+    assert packs.rewrite(store, change, dry_run=True) == 2
+    assert {name: store.get(name) for name in store.keys("packs/")} == before
+    assert packs.rewrite(store, change) == 2
+    expected = {name: one for name, one in (answers | {key("u7"): other}).items() if name != key("u3")}
+    assert dict(read_packs(store)) == expected
+    assert len(list(store.keys("packs/"))) == len(before)
+    assert packs.rewrite(store, lambda name, one: None if name == key("u3") else one) == 0
+    # An object that was changed in the same way is packed.
+    store.write(key("u7"), encode(other))
+    store.delete(key("u3"))
+    if not isinstance(store, FolderStorage):  # there the time of the change says that it may be another
+        assert pack(store, compression=compression) == (0, 49, [])
+    assert packs.rewrite(store, lambda *_: None) == 49
+    assert list(store.keys("packs/")) == []
+
+
+class StoppingStorage(MemoryStorage):
+    """What *store* holds, which takes so many *changes* and no more."""
+
+    def __init__(self, store, changes):
+        super().__init__()
+        self._blobs, self._changed = store._blobs, store._changed
+        self.left = changes
+
+    def write(self, key, blob):
+        self.count()
+        super().write(key, blob)
+
+    def delete(self, key):
+        self.count()
+        super().delete(key)
+
+    def count(self):
+        if not self.left:
+            raise StoreError("stopped")
+        self.left -= 1
+
+
+def test_rewriting_is_stopped_anywhere(small):
+    for stop in range(1, 40):
+        store = MemoryStorage()
+        answers = fill(store, 20)
+        pack(store)
+
+        def change(name, one):
+            return None if name in {key("u3"), key("u17")} else one
+
+        done = True
+        try:
+            packs.rewrite(StoppingStorage(store, stop), change)
+        except StoreError:
+            done = False
+        found = dict(read_packs(store))
+        assert found.keys() | {key("u3"), key("u17")} == answers.keys()
+        packs.rewrite(store, change)
+        assert dict(read_packs(store)).keys() == answers.keys() - {key("u3"), key("u17")}
+        segments = [name for name in store.keys("packs/") if name.endswith(".zst")]
+        assert len(segments) == len(list(packs.indexes(store)))
+        if done:
+            return
+    pytest.fail("it never came to its end")
+
+
+def test_what_cannot_be_read_stays_and_what_was_not_finished_goes(store, small):
+    fill(store)
+    pack(store)
+    first, *_ = (name for name in store.keys("packs/") if name.endswith(".zst"))
+    store.write(first, b"spoilt" + store.get(first)[6:])
+    store.write("packs/user.getInfo/20200101T000000Z-0001.ndjson.zst", b"half of it")
+    faults = []
+    packs.rewrite(store, lambda name, one: one, on_fault=faults.append)
+    assert len(faults) == 1
+    assert first in faults[0]
+    names = list(store.keys("packs/"))
+    assert first in names
+    assert "packs/user.getInfo/20200101T000000Z-0001.ndjson.zst" not in names

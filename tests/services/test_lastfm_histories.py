@@ -369,7 +369,7 @@ def test_an_answer_to_another_question_is_not_taken(call, answer):
         (400, {"error": 17, "message": "Login: User required to be logged in"}, Action.RECORD, "private"),
         (401, {"message": "Login: User required to be logged in"}, Action.RECORD, "private"),
         (403, {"error": 4, "message": "Login: User required to be logged in"}, Action.RECORD, "private"),
-        (403, {"error": 4, "message": "Authentication Failed"}, Action.DENIED, "error"),
+        (403, {"error": 4, "message": "Authentication Failed"}, Action.RENEW, "error"),
         (500, {"error": 8, "message": "Operation failed"}, Action.RETRY_SMALLER, "error"),
         (500, {"error": 1, "message": "Unexpected Server Error"}, Action.RETRY_SMALLER, "error"),
         (500, b"", Action.RETRY_SMALLER, "error"),

@@ -194,6 +194,18 @@ def test_the_second_run_takes_the_time_since_the_newest_scrobble():
     assert plan(later, known, 1_000_000) == [Window(0, int(later))], "a few rows: whoever has not listened since"
 
 
+def test_who_was_asked_for_everything_up_to_an_end_is_asked_for_nothing():
+    known = plan(NOW, [], None)
+    assert plan(NOW, known, int(NOW) - 500) == []
+    known += plan(NOW + 86_400, known, int(NOW) - 500)
+    assert plan(NOW + 86_400, known, int(NOW) + 500) == []
+    assert plan(NOW, known, int(NOW) + 500) == [], "there is more already"
+
+
+def test_an_end_before_any_year_is_closed():
+    assert plan(year_start(2002) + 86_400, [], None) == [Window(0, year_start(2002) + 86_400)]
+
+
 def test_a_year_that_is_missing_is_asked_for():
     known = [window for window in plan(NOW, [], None) if window.first != year_start(2010)]
     assert plan(NOW + 60, known, int(NOW))[0] == Window(year_start(2010), year_start(2011))

@@ -16,6 +16,7 @@ from lastfm_crawl.items import LovedTracksPage, RecentTracksPage, TopTracksPage
 from lastfm_crawl.pipelines.deduplicate import DeduplicatePipeline
 from lastfm_crawl.pipelines.validate import ValidatePipeline
 from lastfm_crawl.services.lastfm import get_recent_tracks, read
+from lastfm_crawl.warehouse import queries
 from lastfm_crawl.warehouse.migrate import migrate
 from lastfm_crawl.warehouse.postgres import PostgresSink
 
@@ -174,6 +175,8 @@ def test_the_audit(database, page, row):
         "SELECT reported_total, stored, undated, duplicates, explained FROM lastfm_history_audit"
     ).fetchone()
     assert found == row
+    (window,) = queries.audit(database, page.user.upper())  # the same for one user
+    assert (window.reported, window.stored, window.undated, window.duplicates, window.explained) == row
 
 
 def test_recorded_pages_of_a_real_crawl_load_completely(database):

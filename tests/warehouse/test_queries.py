@@ -364,3 +364,25 @@ def test_a_run_begins_once(db):
     queries.begin_run(db, "r1", "friends", {}, datetime.now(UTC), 0)
     with pytest.raises(psycopg.errors.UniqueViolation):
         queries.begin_run(db, "r1", "friends", {}, datetime.now(UTC), 0)
+
+
+# --- logins -------------------------------------------------------------------------------------------------------
+
+
+def left_with_logins(db, logins):
+    """Who is left, and who is to be asked, in the two ways of asking."""
+    own = {key: NOW + at for key, at in logins.items()}
+    return queries.members_left(db, CHARTS, CHART, logins=own), queries.members_to_ask(db, CHARTS, 0, own)
+
+
+def test_private_says_nothing_any_more_once_its_user_logged_in(db):
+    load(db, members("rj", "ann"), mark("private", at=10), mark("private", "ann", at=10))
+    assert left_with_logins(db, {}) == ([], [])
+    assert left_with_logins(db, {"rj": 9}) == ([], [])
+    assert left_with_logins(db, {"rj": 11}) == (["rj"], ["rj"])
+    assert left_with_logins(db, {"nobody": 11}) == ([], [])
+
+
+def test_who_is_gone_is_gone_whoever_logged_in(db):
+    load(db, members("rj"), mark("not_found", at=10))
+    assert left_with_logins(db, {"rj": 11}) == ([], [])

@@ -5,6 +5,15 @@ answers: an automatic conversion of XML, in which numbers are strings and a list
 element, as an empty string, or not at all. All of these are normal here, never exceptions.
 """
 
+from lastfm_crawl.services.lastfm.auth import (
+    Session,
+    consent_url,
+    login_call,
+    read_session,
+    read_token,
+    signature,
+    signed,
+)
 from lastfm_crawl.services.lastfm.calls import (
     DAY,
     FRIENDS_LIMIT,
@@ -22,7 +31,6 @@ from lastfm_crawl.services.lastfm.calls import (
     get_top_tags,
     get_top_tracks,
     get_weekly_chart_list,
-    signed,
 )
 from lastfm_crawl.services.lastfm.errors import ERRORS, rule_for
 from lastfm_crawl.services.lastfm.reading import (
@@ -35,10 +43,20 @@ from lastfm_crawl.services.lastfm.reading import (
     read,
     time_to_live,
 )
+from lastfm_crawl.services.lastfm.redaction import without_friends
 from lastfm_crawl.services.lastfm.shapes import as_list
 from lastfm_crawl.services.service import Service
 
-SERVICE = Service("Last.fm", "LASTFM_API_URL", "LASTFM_API_KEY", call_of, read, mark, time_to_live)
+SERVICE = Service(
+    "Last.fm",
+    "LASTFM_API_URL",
+    "LASTFM_API_KEY (and LASTFM_API_SECRET, where somebody is logged in)",
+    call_of,
+    read,
+    mark,
+    time_to_live,
+    account="LASTFM_API_KEY",
+)
 
 __all__ = [
     "CHART_LIST_TTL",
@@ -53,9 +71,11 @@ __all__ = [
     "SERVICE",
     "TAGS_TTL",
     "Call",
+    "Session",
     "TagsCall",
     "as_list",
     "call_of",
+    "consent_url",
     "get_friends",
     "get_info",
     "get_loved_tracks",
@@ -65,9 +85,14 @@ __all__ = [
     "get_top_tracks",
     "get_weekly_chart_list",
     "list_is_complete",
+    "login_call",
     "mark",
     "read",
+    "read_session",
+    "read_token",
     "rule_for",
+    "signature",
     "signed",
     "time_to_live",
+    "without_friends",
 ]

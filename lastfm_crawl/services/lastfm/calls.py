@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from lastfm_crawl.httpcache.keys import param_text, request_key
 from lastfm_crawl.items import user_key
@@ -170,9 +170,3 @@ def get_top_tags(artist: str, track: str) -> TagsCall:
     if not artist or not track:
         raise ValueError(f"no tags of {track!r} by {artist!r}")
     return TagsCall(artist, track)
-
-
-def signed(url: str, key: str) -> str:
-    """*url* with the API key: for the wire only."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(query=urlencode([*parse_qsl(parts.query), ("api_key", key)])))

@@ -9,14 +9,14 @@ ERRORS: dict[int, Rule] = {
     1: Rule(Action.RETRY_SMALLER),  # unexpected server error, in no official list
     2: Rule(Action.RETRY),  # service offline
     3: Rule(Action.STOP_FAULT),  # invalid method
-    4: Rule(Action.DENIED),  # authentication failed
+    4: Rule(Action.RENEW),  # authentication failed: where a user is logged in, with their session
     5: Rule(Action.STOP_FAULT),  # invalid format
     7: Rule(Action.RECORD),  # invalid resource
     8: Rule(Action.RETRY_SMALLER),  # operation failed
-    9: Rule(Action.DENIED),  # invalid session key
+    9: Rule(Action.RENEW),  # invalid session key: the user took it back
     10: Rule(Action.STOP_KEY),  # invalid API key
     11: Rule(Action.RETRY),  # service offline
-    13: Rule(Action.STOP_FAULT),  # invalid method signature
+    13: Rule(Action.STOP_KEY),  # invalid method signature: the secret is not that of the key
     14: Rule(Action.DENIED),  # token not authorised
     15: Rule(Action.DENIED),  # token expired
     16: Rule(Action.RETRY_SMALLER),  # temporarily unavailable

@@ -22,6 +22,7 @@ from lastfm_crawl.services.spotify.calls import (
     MAX_IDS,
     MAX_QUERY,
     METHODS,
+    PERSONAL,
     SEARCH_LIMIT,
     TIME_RANGES,
     Call,
@@ -46,6 +47,7 @@ SERVICE = Service(
     read,
     mark,
     time_to_live,
+    account="SPOTIFY_CLIENT_ID",
     longest_wait=60,
     blind_wait=30,
 )
@@ -57,6 +59,7 @@ __all__ = [
     "MAX_QUERY",
     "METHODS",
     "NEGATIVE_TTL",
+    "PERSONAL",
     "SCOPE",
     "SEARCH_LIMIT",
     "SERVICE",

@@ -35,6 +35,8 @@ METHODS: dict[str, frozenset[str]] = {
     "spotify.top": frozenset({"user", "kind", "limit", "offset", "time_range"}),
     "spotify.me": frozenset({"user"}),
 }
+#: Those whose answers are about a person.
+PERSONAL = frozenset(method for method, needed in METHODS.items() if "user" in needed)
 _PATHS = {
     "spotify.search": "search",
     "spotify.artist": "artists/{id}",

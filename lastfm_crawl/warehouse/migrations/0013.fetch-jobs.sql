@@ -25,10 +25,14 @@ CREATE TABLE fetch_jobs (
 -- A job that is run again is the same job.
 CREATE UNIQUE INDEX fetch_jobs_once ON fetch_jobs (scope, coalesce(lower(username), ''), coalesce(year, 0));
 
+-- What is told of a job. A notice takes 8,000 bytes: of the message no more than fits, however it is encoded.
+CREATE FUNCTION fetch_job_as_json(job fetch_jobs) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT to_jsonb(job) || jsonb_build_object('error_message', left(job.error_message, 1000))
+$$;
+
 CREATE FUNCTION announce_fetch_job() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- A notice takes 8,000 bytes; all but the message is short.
-    PERFORM pg_notify('fetch_jobs', to_jsonb(NEW)::text);
+    PERFORM pg_notify('fetch_jobs', fetch_job_as_json(NEW)::text);
     RETURN NULL;
 END
 $$;
