@@ -498,7 +498,12 @@ async def test_an_unknown_refusal_is_recorded_and_lost(middleware):
 async def test_a_body_that_cannot_be_decompressed_is_asked_for_again(encoding):
     chain = {k: v for k, v in project_settings.DOWNLOADER_MIDDLEWARES.items() if "httpcache.middleware" not in k}
     crawler = crawler_with(
-        LASTFM_API_URL=API, BACKOFF_FIRST=0.0, BACKOFF_MAX=0.0, DOWNLOAD_DELAY=0, DOWNLOADER_MIDDLEWARES=chain
+        LASTFM_API_URL=API,
+        BACKOFF_FIRST=0.0,
+        BACKOFF_MAX=0.0,
+        DOWNLOAD_DELAY=0,
+        DOWNLOADER_MIDDLEWARES=chain,
+        DATA_DIR="unused",
     )
     manager = DownloaderMiddlewareManager.from_crawler(crawler)
 
