@@ -23,7 +23,9 @@ DAY = 86_400
 #: The methods about users whose answers we can read.
 METHODS = frozenset(
     f"user.get{name}"
-    for name in ("Info", "Friends", "TopArtists", "TopTracks", "LovedTracks", "RecentTracks", "WeeklyChartList")
+    for name in (
+        "Info", "Friends", "TopArtists", "TopAlbums", "TopTracks", "LovedTracks", "RecentTracks", "WeeklyChartList",
+    )  # fmt: skip
 )
 
 
@@ -138,6 +140,11 @@ def get_friends(user: str, page: int = 1) -> Call:
 def get_top_artists(user: str, page: int = 1, *, period: str = "overall", limit: int = MAX_LIMIT) -> Call:
     """A page of *limit* (1 to 1000) of the artists that *user* played most in *period*."""
     return Call("user.getTopArtists", user, (("limit", str(limit)), ("page", str(page)), ("period", period)))
+
+
+def get_top_albums(user: str, page: int = 1, *, period: str = "overall", limit: int = MAX_LIMIT) -> Call:
+    """A page of *limit* (1 to 1000) of the albums that *user* played most in *period*."""
+    return Call("user.getTopAlbums", user, (("limit", str(limit)), ("page", str(page)), ("period", period)))
 
 
 def get_recent_tracks(user: str, page: int = 1, *, from_: int, to: int, limit: int = MAX_LIMIT) -> Call:
