@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 # Rows that belong to an answer, by what they are called in a report.
 _OF_ANSWERS = {
     "friendships": "friendships", "user_artists": "top artists", "user_albums": "top albums",
-    "user_tracks": "top tracks", "loved_tracks": "loved tracks", "named_tracks": None, "spotify_top_artists": "top artists of Spotify",
-    "spotify_top_tracks": "top tracks of Spotify",
+    "user_tracks": "top tracks", "loved_tracks": "loved tracks", "named_tracks": None,
+    "spotify_top_artists": "top artists of Spotify", "spotify_top_tracks": "top tracks of Spotify",
 }  # fmt: skip
 # Music that nobody else names, in the order in which it can go.
 _CANDIDATES = """

@@ -1,4 +1,4 @@
-"""Ids of users, artists, albums and recordings by name: resolved in bulk, and kept in the loader with bounded memory."""
+"""Ids of users and music by name: resolved in bulk, and kept in the loader with bounded memory."""
 
 from __future__ import annotations
 

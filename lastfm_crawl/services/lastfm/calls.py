@@ -20,13 +20,9 @@ FRIENDS_LIMIT = 500
 
 DAY = 86_400
 
+_NAMES = ("Info", "Friends", "TopArtists", "TopAlbums", "TopTracks", "LovedTracks", "RecentTracks", "WeeklyChartList")
 #: The methods about users whose answers we can read.
-METHODS = frozenset(
-    f"user.get{name}"
-    for name in (
-        "Info", "Friends", "TopArtists", "TopAlbums", "TopTracks", "LovedTracks", "RecentTracks", "WeeklyChartList",
-    )  # fmt: skip
-)
+METHODS = frozenset(f"user.get{name}" for name in _NAMES)
 
 
 @dataclass(frozen=True, slots=True)
