@@ -36,10 +36,10 @@ def load_top_albums(cursor: psycopg.Cursor[Any], catalogue: Catalogue, loaded: M
         return
     names = {fetch: page.album_names() for fetch, page in pages.items()}
     catalogue.know_albums(cursor, chain.from_iterable(names.values()))
-    cursor.execute(_STAGING)
-    cursor.execute(_REPLACE, [list(pages)])
     columns = {fetch: (catalogue.albums.of(names[fetch]), page.ranks, page.playcounts) for fetch, page in pages.items()}
     rows = (binary.row(binary.int4(fetch), *map(binary.int4_array, row)) for fetch, row in columns.items())
+    cursor.execute(_STAGING)
     with cursor.copy("COPY stage_user_albums FROM STDIN (FORMAT binary)") as copy:
         copy.write(binary.copy_data(rows))
+    cursor.execute(_REPLACE, [list(pages)])
     cursor.execute(_SAVE)
