@@ -176,6 +176,24 @@ class RecentTracksPage(Page):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class TopAlbumsPage(Page):
+    """A page of user.getTopAlbums for one period, by columns. Ranks count from 1 over all pages of the list."""
+
+    columns: ClassVar[tuple[str, ...]] = ("ranks", "artists", "albums", "album_mbids", "playcounts")
+
+    period: str
+    ranks: Sequence[int] = ()
+    artists: Sequence[str] = ()
+    albums: Sequence[str] = ()
+    album_mbids: Sequence[str] = ()
+    playcounts: Sequence[int] = ()
+
+    def album_names(self) -> list[tuple[str, str, str]]:
+        """(artist, album, album mbid) of each row: what makes an album the same as another."""
+        return list(zip(self.artists, self.albums, self.album_mbids, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TopTracksPage(Page):
     """A page of user.getTopTracks for one period, by columns. Ranks count from 1 over all pages of the list."""
 

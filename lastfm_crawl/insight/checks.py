@@ -118,11 +118,12 @@ PASSES = (
         SELECT f.id, f.method, f.stored, coalesce(c.rows, 0) AS rows
         FROM fetches f
         LEFT JOIN (SELECT fetch_id, count(*) AS rows FROM user_artists GROUP BY fetch_id
+                   UNION ALL SELECT fetch_id, count(*) FROM user_albums GROUP BY fetch_id
                    UNION ALL SELECT fetch_id, count(*) FROM user_tracks GROUP BY fetch_id
                    UNION ALL SELECT fetch_id, count(*) FROM loved_tracks GROUP BY fetch_id
                    UNION ALL SELECT fetch_id, count(*) FROM friendships GROUP BY fetch_id) c ON c.fetch_id = f.id
-        WHERE f.status = 'ok' AND f.method IN ('user.getTopArtists', 'user.getTopTracks', 'user.getLovedTracks',
-                                               'user.getFriends'))"""),
+        WHERE f.status = 'ok' AND f.method IN ('user.getTopArtists', 'user.getTopAlbums', 'user.getTopTracks',
+                                               'user.getLovedTracks', 'user.getFriends'))"""),
     Pass("fetches", "'user ' || r.user_id || ', ' || r.window_from || ' to ' || r.window_to", (
         Check("unexplained", "finished windows of histories with rows that nothing accounts for",
               "r.total <> r.rows"),
@@ -144,6 +145,8 @@ PASSES = (
          rows="(SELECT id, album_id FROM recordings WHERE album_id <> 0)"),
     Pass("user_artists", "'answer ' || r.fetch_id || ', artist ' || r.artist_id", _LIST,
          (("fetch_id", "fetches"), ("artist_id", "artists"))),
+    Pass("user_albums", "'answer ' || r.fetch_id || ', album ' || r.album_id", _LIST,
+         (("fetch_id", "fetches"), ("album_id", "albums"))),
     Pass("user_tracks", "'answer ' || r.fetch_id || ', track ' || r.track_id", _LIST,
          (("fetch_id", "fetches"), ("track_id", "tracks"), ("recording_id", "recordings"))),
     Pass("loved_tracks", "'answer ' || r.fetch_id || ', track ' || r.track_id", (

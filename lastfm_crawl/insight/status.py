@@ -268,6 +268,7 @@ def _lists(connection: psycopg.Connection, members: int) -> list[ListStatus]:
     for spider, call, max_pages in (
         ("friends", lastfm.get_friends(""), None),
         ("top_artists", lastfm.get_top_artists(""), 1),
+        ("top_albums", lastfm.get_top_albums(""), 1),
         ("top_tracks", lastfm.get_top_tracks(""), 1),
         ("loved_tracks", lastfm.get_loved_tracks(""), None),
     ):

@@ -9,6 +9,7 @@ from lastfm_crawl.items import (
     FriendsPage,
     LovedTracksPage,
     RecentTracksPage,
+    TopAlbumsPage,
     TopArtistsPage,
     TopTracksPage,
     user_key,
@@ -18,14 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
 
+_Columns = TopArtistsPage | TopAlbumsPage | TopTracksPage | LovedTracksPage | RecentTracksPage
+
+
 class DeduplicatePipeline:
-    """Keeps the first of equal rows: the best rank of an artist or a track, the first place of a friend, one play
-    of a track in a second."""
+    """Keeps the first of equal rows: the best rank of an artist, an album or a track, the first place of a friend, one
+    play of a track in a second."""
 
     @staticmethod
     def process_item(item: Any) -> Any:
         """The same page, or a copy without repeated rows, which ``skipped`` counts."""
-        if isinstance(item, TopArtistsPage | TopTracksPage | LovedTracksPage | RecentTracksPage):
+        if isinstance(item, _Columns):
             rows = _keys(item)
             first = _first_of_each(rows)
             return item if first is None else item.keep(first, {"repeated": len(rows) - len(first)})
@@ -36,10 +40,12 @@ class DeduplicatePipeline:
         return item
 
 
-def _keys(page: TopArtistsPage | TopTracksPage | LovedTracksPage | RecentTracksPage) -> Sequence[Hashable]:
+def _keys(page: _Columns) -> Sequence[Hashable]:
     """What makes a row of *page* the same as another."""
     if isinstance(page, TopArtistsPage):
         return page.names
+    if isinstance(page, TopAlbumsPage):
+        return page.album_names()
     if isinstance(page, RecentTracksPage):
         return list(zip(page.uts, page.artists, page.tracks, strict=True))
     return list(zip(page.artists, page.tracks, strict=True))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from lastfm_crawl.items import LovedTracksPage, RecentTracksPage, TopArtistsPage, TopTracksPage
+from lastfm_crawl.items import LovedTracksPage, RecentTracksPage, TopAlbumsPage, TopArtistsPage, TopTracksPage
 from lastfm_crawl.pipelines.closing import closed, expect
 from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
 from lastfm_crawl.warehouse.matches import catalogue_version, new_artists
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at what is new.
 INTERVAL = 2.0
-_WITH_ARTISTS = (LovedTracksPage, RecentTracksPage, TopArtistsPage, TopTracksPage)
+_WITH_ARTISTS = (LovedTracksPage, RecentTracksPage, TopAlbumsPage, TopArtistsPage, TopTracksPage)
 
 
 class MatchPipeline:

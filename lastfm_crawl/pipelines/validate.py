@@ -14,6 +14,7 @@ from lastfm_crawl.items import (
     Profile,
     ProfilePage,
     RecentTracksPage,
+    TopAlbumsPage,
     TopArtistsPage,
     TopTracksPage,
     name_fault,
@@ -38,7 +39,9 @@ class ValidatePipeline:
         if isinstance(item, TopArtistsPage):
             return item if _all_good(item) else _good_artists(item)
         if isinstance(item, TopTracksPage | LovedTracksPage | RecentTracksPage):
-            return _good_tracks(item)
+            return _good_rows(item, "tracks")
+        if isinstance(item, TopAlbumsPage):
+            return _good_rows(item, "albums")
         if isinstance(item, FriendsPage):
             faults = [name_fault(friend.name) for friend in item.friends]
             friends = tuple(_clean(f) for f, fault in zip(item.friends, faults, strict=True) if not fault)
@@ -90,19 +93,23 @@ def _good_artists(page: TopArtistsPage) -> TopArtistsPage:
     return _without(page, [_artist_fault(*row) for row in page.rows()])
 
 
-def _good_tracks(page: TopTracksPage | LovedTracksPage | RecentTracksPage) -> Page:
-    """*page* without tracks that nobody can name; an album or an id that cannot be stored is as good as none."""
+def _good_rows(page: TopTracksPage | TopAlbumsPage | LovedTracksPage | RecentTracksPage, named: str) -> Page:
+    """*page* without rows whose artist, or whose name in the column *named*, nobody can name.
+
+    Any other name or id that cannot be stored is as good as none.
+    """
+    titles: Sequence[str] = getattr(page, named)
     blank: dict[str, Any] = {
         name: ["" if text and name_fault(text) else text for text in column]
         for name in ("artist_mbids", "track_mbids", "albums", "album_mbids")
-        if not _are_texts(column := getattr(page, name, ()), may_be_empty=True)
+        if name != named and not _are_texts(column := getattr(page, name, ()), may_be_empty=True)
     }
     if blank:
         page = replace(page, **blank)
-    faults: list[str | None] = [None] * len(page.tracks)
-    if not (_are_texts(page.artists) and _are_texts(page.tracks)):
-        names = zip(page.artists, page.tracks, strict=True)
-        faults = [name_fault(artist) or name_fault(track) for artist, track in names]
+    faults: list[str | None] = [None] * len(titles)
+    if not (_are_texts(page.artists) and _are_texts(titles)):
+        names = zip(page.artists, titles, strict=True)
+        faults = [name_fault(artist) or name_fault(title) for artist, title in names]
     for name in ("ranks", "playcounts", "uts", "loved_at"):
         for place, number in enumerate(getattr(page, name, ())):
             if number is not None and not 0 <= number <= _MAX_INTEGER:

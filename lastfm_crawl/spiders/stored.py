@@ -32,6 +32,7 @@ from lastfm_crawl.items import (
     FriendsPage,
     Page,
     RecentTracksPage,
+    TopAlbumsPage,
     TopArtistsPage,
     TopTracksPage,
     name_fault,
@@ -215,7 +216,7 @@ def _get(key: str) -> bytes | None:
 # --- on the way ---------------------------------------------------------------------------------------------------
 
 #: Pages of plain values alone, which marshal takes in half the time of pickle; each by its fields.
-_KINDS: tuple[type[Answered], ...] = (RecentTracksPage, TopArtistsPage, TopTracksPage)
+_KINDS: tuple[type[Answered], ...] = (RecentTracksPage, TopArtistsPage, TopAlbumsPage, TopTracksPage)
 _FIELDS = [tuple(field.name for field in fields(kind)) for kind in _KINDS]
 
 

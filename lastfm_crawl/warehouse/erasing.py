@@ -24,21 +24,25 @@ if TYPE_CHECKING:
 
 # Rows that belong to an answer, by what they are called in a report.
 _OF_ANSWERS = {
-    "friendships": "friendships", "user_artists": "top artists", "user_tracks": "top tracks",
-    "loved_tracks": "loved tracks", "named_tracks": None, "spotify_top_artists": "top artists of Spotify",
-    "spotify_top_tracks": "top tracks of Spotify",
+    "friendships": "friendships", "user_artists": "top artists", "user_albums": "top albums",
+    "user_tracks": "top tracks", "loved_tracks": "loved tracks", "named_tracks": None,
+    "spotify_top_artists": "top artists of Spotify", "spotify_top_tracks": "top tracks of Spotify",
 }  # fmt: skip
 # Music that nobody else names, in the order in which it can go.
 _CANDIDATES = """
-DROP TABLE IF EXISTS gone_recordings, gone_artists;
+DROP TABLE IF EXISTS gone_recordings, gone_albums, gone_artists;
 CREATE TEMP TABLE gone_recordings ON COMMIT DROP AS
     SELECT r.id, r.track_id, r.album_id, t.artist_id
     FROM (SELECT recording_id FROM scrobbles WHERE user_id = ANY(%(users)s)
           UNION SELECT recording_id FROM user_tracks WHERE fetch_id IN (SELECT id FROM gone_fetches)
           UNION SELECT recording_id FROM loved_tracks WHERE fetch_id IN (SELECT id FROM gone_fetches)) n
     JOIN recordings r ON r.id = n.recording_id JOIN tracks t ON t.id = r.track_id;
+CREATE TEMP TABLE gone_albums ON COMMIT DROP AS
+    SELECT album_id AS id FROM gone_recordings
+    UNION SELECT album_id FROM user_albums WHERE fetch_id IN (SELECT id FROM gone_fetches);
 CREATE TEMP TABLE gone_artists ON COMMIT DROP AS
     SELECT artist_id AS id FROM gone_recordings
+    UNION SELECT artist_id FROM albums WHERE id IN (SELECT id FROM gone_albums)
     UNION SELECT artist_id FROM user_artists WHERE fetch_id IN (SELECT id FROM gone_fetches)
 """
 _MUSIC = (
@@ -49,8 +53,9 @@ _MUSIC = (
       AND NOT EXISTS (SELECT FROM loved_tracks o WHERE o.recording_id = r.id)
     """,
     """
-    DELETE FROM albums a WHERE a.id IN (SELECT album_id FROM gone_recordings)
+    DELETE FROM albums a WHERE a.id IN (SELECT id FROM gone_albums)
       AND NOT EXISTS (SELECT FROM recordings o WHERE o.album_id = a.id)
+      AND NOT EXISTS (SELECT FROM user_albums o WHERE o.album_id = a.id)
     """,
     # A track whose tags were asked for is named by that answer, too.
     """

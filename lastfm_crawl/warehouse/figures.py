@@ -94,7 +94,8 @@ WITH members AS MATERIALIZED (
 finished AS (
     SELECT p.user_id, p.method
     FROM current_pages p JOIN fetches f USING (id)
-    WHERE p.method IN ('user.getFriends', 'user.getTopArtists', 'user.getTopTracks', 'user.getLovedTracks')
+    WHERE p.method IN ('user.getFriends', 'user.getTopArtists', 'user.getTopAlbums', 'user.getTopTracks',
+                       'user.getLovedTracks')
     GROUP BY p.user_id, p.method, p.params
     HAVING count(*) >= CASE WHEN p.method IN ('user.getFriends', 'user.getLovedTracks')
                             THEN (array_agg(f.pages ORDER BY f.fetched_at DESC, f.page DESC))[1] ELSE max(p.page) END
@@ -116,24 +117,25 @@ SELECT service, name, part, whole FROM (
     UNION ALL
     SELECT k.place, 'Last.fm', k.name, coalesce(l.n, 0), (SELECT count(*) FROM members WHERE known)
     FROM (VALUES (3, 'friends lists', 'user.getFriends'), (4, 'top artists', 'user.getTopArtists'),
-                 (5, 'top tracks', 'user.getTopTracks'), (6, 'loved tracks', 'user.getLovedTracks'),
-                 (7, 'histories', 'user.getRecentTracks')) k (place, name, method)
+                 (5, 'top albums', 'user.getTopAlbums'), (6, 'top tracks', 'user.getTopTracks'),
+                 (7, 'loved tracks', 'user.getLovedTracks'), (8, 'histories', 'user.getRecentTracks')
+         ) k (place, name, method)
     LEFT JOIN lists l USING (method)
     UNION ALL
-    SELECT 8, 'Spotify', 'artists', (SELECT count(*) FROM artist_matches WHERE band = 'accept'),
+    SELECT 9, 'Spotify', 'artists', (SELECT count(*) FROM artist_matches WHERE band = 'accept'),
            (SELECT count(*) FROM artists)
     UNION ALL
-    SELECT 9, 'Spotify', 'tracks', (SELECT count(*) FROM track_matches WHERE band = 'accept'),
+    SELECT 10, 'Spotify', 'tracks', (SELECT count(*) FROM track_matches WHERE band = 'accept'),
            (SELECT count(*) FROM tracks)
     UNION ALL
-    SELECT 10, 'AOTY', 'albums with a score',
+    SELECT 11, 'AOTY', 'albums with a score',
            (SELECT count(*) FROM aoty_album_matches m JOIN aoty_albums b ON b.id = m.aoty_id
             WHERE m.band = 'accept' AND (b.user_score IS NOT NULL OR b.critic_score IS NOT NULL)),
            (SELECT count(*) FROM albums)
     UNION ALL
-    SELECT 11, 'AOTY', 'tracks', (SELECT count(*) FROM aoty_track_matches WHERE believed), (SELECT count(*) FROM tracks)
+    SELECT 12, 'AOTY', 'tracks', (SELECT count(*) FROM aoty_track_matches WHERE believed), (SELECT count(*) FROM tracks)
     UNION ALL
-    SELECT 12, 'songs', 'tracks that are of a song', (SELECT count(*) FROM song_tracks), (SELECT count(*) FROM tracks)
+    SELECT 13, 'songs', 'tracks that are of a song', (SELECT count(*) FROM song_tracks), (SELECT count(*) FROM tracks)
     ) figures
 ORDER BY place
 """

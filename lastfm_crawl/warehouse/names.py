@@ -1,17 +1,19 @@
-"""Ids of users, artists and recordings by name: resolved in bulk, and kept in the loader with bounded memory."""
+"""Ids of users and music by name: resolved in bulk, and kept in the loader with bounded memory."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import psycopg
 
 #: Names whose ids are kept in memory; beyond that the oldest half is forgotten (and looked up again when needed).
 MAX_IDS = 250_000
 
+#: Artist, album, album's MBID; "" is not known.
+AlbumName = tuple[str, str, str]
 #: Artist, artist's MBID, album, album's MBID, track, track's MBID; "" is not known. One tuple, one recording.
 RecordingName = tuple[str, str, str, str, str, str]
 #: The id of a recording, and that of its track.
@@ -35,6 +37,10 @@ SELECT DISTINCT s.artist_id, s.album, s.album_mbid FROM stage_recordings s
 WHERE s.album <> '' AND NOT EXISTS (
     SELECT FROM albums a WHERE a.artist_id = s.artist_id AND a.name = s.album AND a.mbid = s.album_mbid)
 ORDER BY s.artist_id, s.album, s.album_mbid ON CONFLICT DO NOTHING
+"""
+_ALBUMS = """
+SELECT s.place, a.id FROM stage_recordings s
+JOIN albums a ON a.artist_id = s.artist_id AND a.name = s.album AND a.mbid = s.album_mbid
 """
 _NAMED = """
 FROM stage_recordings s
@@ -95,15 +101,16 @@ class Ids(Generic[K, V]):
 
 
 class Catalogue(NamedTuple):
-    """Artists by name, and recordings by all that plays say of them."""
+    """Artists and albums by name, and recordings by all that plays say of them."""
 
     artists: Ids[str, int]
+    albums: Ids[AlbumName, int]
     recordings: Ids[RecordingName, RecordingIds]
 
     @classmethod
     def empty(cls) -> Catalogue:
         """Nothing is known yet."""
-        return cls(Ids(), Ids())
+        return cls(Ids(), Ids(), Ids())
 
     def begin(self) -> None:
         """A new transaction begins."""
@@ -129,17 +136,31 @@ class Catalogue(NamedTuple):
             self.artists.add(cursor.fetchall())
             names = missing
 
+    def know_albums(self, cursor: psycopg.Cursor[Any], names: Iterable[AlbumName]) -> None:
+        """Know the id of each of *names*, adding artists and albums that are new."""
+        missing = self.albums.missing(names)
+        if not missing:
+            return
+        self._stage(cursor, [(artist, "", album, mbid, "", "") for artist, album, mbid in missing])
+        cursor.execute(_ADD_ALBUMS)
+        cursor.execute(_ALBUMS)
+        self.albums.add((missing[place], album) for place, album in cursor.fetchall())
+
     def know_recordings(self, cursor: psycopg.Cursor[Any], names: Iterable[RecordingName]) -> None:
         """Know the ids of each of *names*, adding artists, albums, tracks and recordings that are new."""
         missing = self.recordings.missing(names)
         if not missing:
             return
-        self.know_artists(cursor, (name[0] for name in missing))
-        cursor.execute("TRUNCATE stage_recordings")
-        with cursor.copy("COPY stage_recordings FROM STDIN") as copy:
-            for place, (artist, *others) in enumerate(missing):
-                copy.write_row((place, self.artists[artist], *others))
+        self._stage(cursor, missing)
         for statement in (_ADD_TRACKS, _ADD_ALBUMS, _ADD_RECORDINGS):
             cursor.execute(statement)
         cursor.execute(_RECORDINGS)
         self.recordings.add((missing[place], (recording, track)) for place, recording, track in cursor.fetchall())
+
+    def _stage(self, cursor: psycopg.Cursor[Any], names: Sequence[RecordingName]) -> None:
+        """Put *names* into the staging table by their places, with the ids of their artists."""
+        self.know_artists(cursor, (name[0] for name in names))
+        cursor.execute("TRUNCATE stage_recordings")
+        with cursor.copy("COPY stage_recordings FROM STDIN") as copy:
+            for place, (artist, *others) in enumerate(names):
+                copy.write_row((place, self.artists[artist], *others))

@@ -31,6 +31,7 @@ from lastfm_crawl.warehouse.histories import Changes, load_histories
 from lastfm_crawl.warehouse.lookups import load_lookups
 from lastfm_crawl.warehouse.names import STAGING as _STAGING_NAMES
 from lastfm_crawl.warehouse.names import Catalogue, Ids
+from lastfm_crawl.warehouse.top_albums import load_top_albums
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -214,6 +215,7 @@ class PostgresSink:
             loaded = self._load_fetches(cursor, *_newest(pages))
             self._load_friendships(cursor, {i: p for i, p in loaded.items() if isinstance(p, FriendsPage)})
             self._load_user_artists(cursor, {i: p for i, p in loaded.items() if isinstance(p, TopArtistsPage)})
+            load_top_albums(cursor, self._catalogue, loaded)
             spotify.load_tops(cursor, loaded)
             self._changes = load_histories(cursor, self._catalogue, loaded, self._users)
             if pages:

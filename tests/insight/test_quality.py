@@ -23,6 +23,7 @@ SELECT u.id, f.method, f.params, f.page, f.pages, f.total, f.received, f.stored,
 FROM (VALUES
     ('RJ', 'user.getFriends', 'limit=200', 1, 1, 3, 3, 2, '{"no name": 1}', 'ok'),
     ('RJ', 'user.getTopArtists', 'limit=1000,period=overall', 1, 5, 5000, 3, 3, '{}', 'ok'),
+    ('RJ', 'user.getTopAlbums', 'limit=1000,period=overall', 1, 1, 1, 1, 1, '{}', 'ok'),
     ('RJ', 'user.getTopTracks', 'limit=1000,period=overall', 1, 1, 1, 1, 1, '{}', 'ok'),
     ('RJ', 'user.getLovedTracks', 'limit=1000', 1, 1, 1, 1, 1, '{}', 'ok'),
     ('RJ', 'user.getRecentTracks', 'from=0,limit=200,to=1600000000', 1, 1, 200, 200, 199, '{"undated": 1}', 'ok'),
@@ -38,6 +39,8 @@ WHERE r.method = 'user.getFriends' AND u.name IN ('Ann', 'Bob');
 INSERT INTO user_artists SELECT r.id, a.id, l.rank, l.playcount
 FROM of_rj r, (VALUES (1, 'artist 1', 100), (2, 'artist 2', 50), (3, 'artist 3', 10)) AS l (rank, name, playcount)
 JOIN artists a USING (name) WHERE r.method = 'user.getTopArtists';
+INSERT INTO user_albums SELECT f.id, a.id, 1, 9 FROM of_rj f, (SELECT * FROM albums LIMIT 1) a
+WHERE f.method = 'user.getTopAlbums';
 INSERT INTO user_tracks SELECT f.id, r.id, r.track_id, 1, 9 FROM of_rj f, (SELECT * FROM recordings LIMIT 1) r
 WHERE f.method = 'user.getTopTracks';
 INSERT INTO loved_tracks SELECT f.id, r.id, r.track_id, '2012-01-01Z' FROM of_rj f, (SELECT * FROM recordings LIMIT 1) r
@@ -182,6 +185,9 @@ PLANTED = [
      "scrobbles.track_id that is in no row of tracks", "plays of a recording of another track"),
     (f"UPDATE scrobbles SET recording_id = -1 WHERE {THIS}",
      "scrobbles.recording_id that is in no row of recordings"),
+    ("UPDATE user_albums SET album_id = -1", "user_albums.album_id that is in no row of albums"),
+    ("INSERT INTO user_albums SELECT -1, id, 1, 1 FROM albums LIMIT 1",
+     "user_albums.fetch_id that is in no row of fetches"),
     ("UPDATE user_tracks SET track_id = -1", "user_tracks.track_id that is in no row of tracks"),
     ("UPDATE user_tracks SET recording_id = -1", "user_tracks.recording_id that is in no row of recordings"),
     ("INSERT INTO user_tracks SELECT -1, id, track_id, 1, 1 FROM recordings LIMIT 1",
@@ -331,6 +337,7 @@ def test_coverage_is_a_plain_count(with_songs):
         ("Last.fm", "profiles"): (1, 3),
         ("Last.fm", "friends lists"): (2, 3),  # all pages; nothing to be had; one page of two
         ("Last.fm", "top artists"): (1, 3),
+        ("Last.fm", "top albums"): (1, 3),
         ("Last.fm", "top tracks"): (1, 3),
         ("Last.fm", "loved tracks"): (1, 3),
         ("Last.fm", "histories"): (1, 3),

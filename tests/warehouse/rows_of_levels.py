@@ -110,6 +110,7 @@ ROWS = {
         INSERT INTO pace_takers VALUES ('example.org', 't', 1, now());
     """,
     "0015": "INSERT INTO forgotten VALUES ('00ff', 'ff00');",
+    "0019": "INSERT INTO user_albums VALUES (4, 1, 1, 12);",
     "0018": "INSERT INTO earlier_answers VALUES (1, 'user.getInfo', 'not_found', %(name)s, '2025-01-02Z');",
 }
 

@@ -22,11 +22,9 @@ DAY = 86_400
 
 #: What we call the question for a profile page: the site's business, not the API's, and nothing that a key belongs to.
 PAGE_METHOD = "user.page"
+_NAMES = ("Info", "Friends", "TopArtists", "TopAlbums", "TopTracks", "LovedTracks", "RecentTracks", "WeeklyChartList")
 #: The methods about users whose answers we can read.
-METHODS = frozenset(
-    f"user.get{name}"
-    for name in ("Info", "Friends", "TopArtists", "TopTracks", "LovedTracks", "RecentTracks", "WeeklyChartList")
-) | {PAGE_METHOD}
+METHODS = frozenset(f"user.get{name}" for name in _NAMES) | {PAGE_METHOD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +156,11 @@ def get_friends(user: str, page: int = 1) -> Call:
 def get_top_artists(user: str, page: int = 1, *, period: str = "overall", limit: int = MAX_LIMIT) -> Call:
     """A page of *limit* (1 to 1000) of the artists that *user* played most in *period*."""
     return Call("user.getTopArtists", user, (("limit", str(limit)), ("page", str(page)), ("period", period)))
+
+
+def get_top_albums(user: str, page: int = 1, *, period: str = "overall", limit: int = MAX_LIMIT) -> Call:
+    """A page of *limit* (1 to 1000) of the albums that *user* played most in *period*."""
+    return Call("user.getTopAlbums", user, (("limit", str(limit)), ("page", str(page)), ("period", period)))
 
 
 def get_recent_tracks(user: str, page: int = 1, *, from_: int, to: int, limit: int = MAX_LIMIT) -> Call:

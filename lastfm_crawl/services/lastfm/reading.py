@@ -15,6 +15,7 @@ from lastfm_crawl.items import (
     Profile,
     ProfilePage,
     RecentTracksPage,
+    TopAlbumsPage,
     TopArtistsPage,
     TopTracksPage,
     TrackTags,
@@ -36,6 +37,7 @@ from lastfm_crawl.services.lastfm.shapes import (
     Plays,
     Registered,
     Tag,
+    TopAlbums,
     TopArtists,
     TopTracks,
     Track,
@@ -129,6 +131,22 @@ def _read_top_artists(call: Call, answer: Answer) -> TopArtistsPage | None:
         period=dict(call.params)["period"],
         ranks=_ranks(call, rows),
         names=[row.name or "" for row in rows],
+        playcounts=[row.playcount or 0 for row in rows],
+    )
+
+
+def _read_top_albums(call: Call, answer: Answer) -> TopAlbumsPage | None:
+    if answer.topalbums is None:
+        return None
+    rows: list[Track] = as_list(answer.topalbums.album)
+    artists, _ = _names([row.artist for row in rows])
+    return TopAlbumsPage(
+        **_list_fields(call, answer.topalbums.paging, len(rows)),
+        period=dict(call.params)["period"],
+        ranks=_ranks(call, rows),
+        artists=artists,
+        albums=[row.name or "" for row in rows],
+        album_mbids=[row.mbid or "" for row in rows],
         playcounts=[row.playcount or 0 for row in rows],
     )
 
@@ -287,6 +305,7 @@ _READERS: dict[str, Callable[[Any, Answer], Page | TrackTags | None]] = {
     "user.getInfo": _read_profile,
     "user.getFriends": _read_friends,
     "user.getTopArtists": _read_top_artists,
+    "user.getTopAlbums": _read_top_albums,
     "user.getTopTracks": _read_top_tracks,
     "user.getLovedTracks": _read_loved_tracks,
     "user.getRecentTracks": _read_recent_tracks,
@@ -297,6 +316,7 @@ _READERS: dict[str, Callable[[Any, Answer], Page | TrackTags | None]] = {
 _EMPTY: dict[str, Answer] = {
     "user.getFriends": Answer(friends=Friends()),
     "user.getTopArtists": Answer(topartists=TopArtists()),
+    "user.getTopAlbums": Answer(topalbums=TopAlbums()),
     "user.getTopTracks": Answer(toptracks=TopTracks()),
     "user.getLovedTracks": Answer(lovedtracks=Plays()),
     "user.getRecentTracks": Answer(recenttracks=Plays()),

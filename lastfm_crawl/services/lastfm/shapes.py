@@ -61,7 +61,7 @@ class Artist(msgspec.Struct):
 
 
 class Track(msgspec.Struct, gc=False):
-    """A row of user.getTopTracks."""
+    """A row of user.getTopTracks or user.getTopAlbums."""
 
     name: str | None = None
     mbid: str | None = None
@@ -145,6 +145,12 @@ class TopArtists(Listing):
     artist: list[Artist] | Artist | str | None = None
 
 
+class TopAlbums(Listing):
+    """user.getTopAlbums."""
+
+    album: list[Track] | Track | str | None = None
+
+
 class TopTracks(Listing):
     """user.getTopTracks."""
 
@@ -178,6 +184,7 @@ class Answer(msgspec.Struct):
     user: User | None = None
     friends: Friends | None = None
     topartists: TopArtists | None = None
+    topalbums: TopAlbums | None = None
     toptracks: TopTracks | None = None
     recenttracks: Plays | None = None
     lovedtracks: Plays | None = None
@@ -190,6 +197,7 @@ class Answer(msgspec.Struct):
         return (
             self.friends
             or self.topartists
+            or self.topalbums
             or self.recenttracks
             or self.toptracks
             or self.lovedtracks
