@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from scrapy.commands import ScrapyCommand
 
-from lastfm_crawl import config
+from lastfm_crawl import config, reference
 from lastfm_crawl.commands.children import child
 from lastfm_crawl.commands.years import bars
 from lastfm_crawl.httpcache import open_store
@@ -80,28 +80,7 @@ class Command(ScrapyCommand):
     def _crawl(self, words: list[str], url: str) -> int:
         """The exit code of ``scrapy crawl`` with *words* against the sandbox at *url*."""
         assert self.settings is not None  # noqa: S101
-        # Set even where empty: what a .env file says is not for the demo.
-        environment = {
-            "LASTFM_API_KEY": "demo",
-            "LASTFM_API_SECRET": "",
-            "LASTFM_API_URL": url,
-            "DATA_DIR": self.settings["DATA_DIR"],
-            "RESPONSE_STORE": "",
-            "DATABASE_URL": "",
-            "ALERT_WEBHOOK": "",
-            "METRICS_FILE": "",
-            "JOB_WEBHOOK": "",
-            "SPOTIFY_API_URL": url.replace("/2.0/", "/spotify/v1"),
-            "SPOTIFY_TOKEN_URL": url.replace("/2.0/", "/spotify/api/token"),
-            "MUSICBRAINZ_API_URL": url.replace("/2.0/", "/musicbrainz/ws/2/"),
-            "MUSICBRAINZ_DATABASE_URL": "",
-            "AOTY_URL": url.replace("/2.0/", "/"),
-            "AOTY_PROXY_URL": "",
-            "CONTACT": "demo@example.org",
-            "SPOTIFY_CLIENT_ID": "demo",
-            "SPOTIFY_CLIENT_SECRET": "demonstration",
-        }
-        with child(["crawl", *words, *CRAWL], environment) as crawl:
+        with child(["crawl", *words, *CRAWL], _environment(url, self.settings["DATA_DIR"])) as crawl:
             return crawl.process.wait()
 
     def _summary(self, console: Console, database: Database, requests: int, seconds: float) -> None:
@@ -139,6 +118,28 @@ class Command(ScrapyCommand):
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _environment(url: str, data: str) -> dict[str, str]:
+    """What a crawl of the sandbox at *url* into the folder *data* is to find in place of the owner's settings.
+
+    All of ours are named, with their defaults: a sink that a .env file turns on is not for the demo.
+    """
+    defaults = {setting.name: setting.default for setting in reference.settings() if setting.from_environment}
+    return {
+        **defaults,
+        **dict.fromkeys(config.SECRETS, ""),
+        "LASTFM_API_KEY": "demo",
+        "LASTFM_API_URL": url,
+        "DATA_DIR": data,
+        "SPOTIFY_API_URL": url.replace("/2.0/", "/spotify/v1"),
+        "SPOTIFY_TOKEN_URL": url.replace("/2.0/", "/spotify/api/token"),
+        "MUSICBRAINZ_API_URL": url.replace("/2.0/", "/musicbrainz/ws/2/"),
+        "AOTY_URL": url.replace("/2.0/", "/"),
+        "CONTACT": "demo@example.org",
+        "SPOTIFY_CLIENT_ID": "demo",
+        "SPOTIFY_CLIENT_SECRET": "demonstration",
+    }
 
 
 @contextmanager
