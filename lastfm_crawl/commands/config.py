@@ -13,6 +13,7 @@ from rich.text import Text
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
+from lastfm_crawl.commands.ours import OurCommand
 from lastfm_crawl.insight.effective import Value, values
 from lastfm_crawl.insight.wording import printable
 
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
 _WIDTH = 500
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
-
+class Command(OurCommand, ScrapyCommand):
     def short_desc(self) -> str:
         return "Show every setting with its value and where it comes from; secrets are masked"
 
@@ -34,8 +32,7 @@ class Command(ScrapyCommand):
         super().add_options(parser)
         parser.add_argument("--json", action="store_true", help="as one JSON object, with what each setting means")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if args:
             raise UsageError("config takes no arguments but --json")
         found = values(self.settings)

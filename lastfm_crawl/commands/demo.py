@@ -17,17 +17,18 @@ from scrapy.commands import ScrapyCommand
 
 from lastfm_crawl import config, reference
 from lastfm_crawl.commands.children import child
+from lastfm_crawl.commands.ours import OurCommand
 from lastfm_crawl.commands.years import bars
 from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.insight import wording
 from lastfm_crawl.insight.years import Question, release_years
-from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import aoty_matches, matches, queries
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+
+    from lastfm_crawl.warehouse.database import Database
 
 # Up to a day that is past, so that the second demo has nothing to ask for.
 STEPS = (
@@ -42,22 +43,17 @@ STEPS = (
 CRAWL = ["-s", "DOWNLOAD_DELAY=0", "-s", "CONCURRENT_REQUESTS=16", "-s", "LOG_LEVEL=WARNING", "-s", "STATS_DUMP=0"]
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
-
+class Command(OurCommand, ScrapyCommand):
     def short_desc(self) -> str:
         return "Crawl a small sandbox end to end: no key, no server, no cloud account"
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:  # noqa: ARG002
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:  # noqa: ARG002
         self.settings.set("DATA_DIR", str(Path(self.settings["DATA_DIR"], "demo")), "cmdline")
         for name in ("RESPONSE_STORE", "DATABASE_URL"):
             self.settings.set(name, None, "cmdline")
         console = Console()
         started = time.monotonic()
-        database = Database(None, config.database_folder(self.settings))
-        try:
+        with self.warehouse() as database:
             with console.status("Starting the embedded PostgreSQL"):
                 database.open()
             with _sandbox() as url:
@@ -68,23 +64,13 @@ class Command(ScrapyCommand):
                         return
                 requests = _requests(url)
             self._summary(console, database, requests, time.monotonic() - started)
-        except WarehouseUnavailableError as exc:
-            sys.stderr.write(f"scrapy demo: the warehouse cannot be used: {exc}\n")
-            self.exitcode = int(Exit.CRITICAL)
-        except KeyboardInterrupt:
-            sys.stderr.write("scrapy demo: interrupted; run it again to go on\n")
-            self.exitcode = int(Exit.RESUMABLE)
-        finally:
-            database.close()
 
     def _crawl(self, words: list[str], url: str) -> int:
         """The exit code of ``scrapy crawl`` with *words* against the sandbox at *url*."""
-        assert self.settings is not None  # noqa: S101
         with child(["crawl", *words, *CRAWL], _environment(url, self.settings["DATA_DIR"])) as crawl:
             return crawl.process.wait()
 
     def _summary(self, console: Console, database: Database, requests: int, seconds: float) -> None:
-        assert self.settings is not None  # noqa: S101
         totals = database.run(queries.totals)
         matched = database.run(matches.match_counts, "artist")
         years = database.run(release_years, "RJ", Question(by="decade"))

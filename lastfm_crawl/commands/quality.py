@@ -12,12 +12,10 @@ from rich.text import Text
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from lastfm_crawl import config
+from lastfm_crawl.commands.ours import OurCommand
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.insight.quality import STEPS, report
 from lastfm_crawl.insight.wording import percent, printable
-from lastfm_crawl.stop import Exit
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import argparse
@@ -33,9 +31,8 @@ _NUMBERS = {"count", "of", "share", "wanted", "score", "batches", "seconds each"
 _WIDTH = 500
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted"
 
     def short_desc(self) -> str:
         return "Show how complete and how sound the data is"
@@ -50,31 +47,17 @@ class Command(ScrapyCommand):
         super().add_options(parser)
         parser.add_argument("--json", action="store_true", help="everything, as one JSON object")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if args:
             raise UsageError("quality takes no arguments but --json")
-        database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
-        try:
+        with self.warehouse() as database:
             database.open()
             with working("looking", STEPS) as advance:
                 quality = database.run(report, advance)
-        except WarehouseUnavailableError as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {exc}")
-            return
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted")
-            return
-        finally:
-            database.close()
         if opts.json:
             print(json.dumps(quality.as_json(), indent=2))
         else:
             _show(quality)
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy quality: {line}\n")
 
 
 def _show(quality: Quality) -> None:

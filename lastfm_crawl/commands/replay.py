@@ -10,6 +10,7 @@ from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
 from lastfm_crawl.commands.crawl import tune_interpreter
+from lastfm_crawl.commands.ours import read_option
 from lastfm_crawl.extensions.alerts import never_begun
 from lastfm_crawl.extensions.json_log import tell
 from lastfm_crawl.extensions.outcome import judge
@@ -93,10 +94,10 @@ class Command(ScrapyCommand):
             raise ValueError(f"--from: {opts.origin!r} is none of {', '.join(ORIGINS)}")
         plan = Plan(
             methods=None if spider == "all" else self._methods(spider),
-            users=tuple(each_once(name for text in opts.user or () for name in _read(names, "--user", text))),
-            since=opts.since and _read(_time, "--since", opts.since),
+            users=tuple(each_once(name for text in opts.user or () for name in read_option(names, "--user", text))),
+            since=opts.since and read_option(_time, "--since", opts.since),
             origin=opts.origin,
-            workers=_read(count, "--workers", opts.workers) if opts.workers else Plan.workers,
+            workers=read_option(count, "--workers", opts.workers) if opts.workers else Plan.workers,
             dry_run=opts.dry_run,
         )
         config.check(self.settings)
@@ -141,13 +142,6 @@ class Command(ScrapyCommand):
     def _end(self, code: Exit, lines: list[str]) -> None:
         self.exitcode = int(code)
         tell("replay", lines)
-
-
-def _read(reader: Any, option: str, text: str) -> Any:
-    try:
-        return reader(text)
-    except ValueError as exc:
-        raise ValueError(f"{option}: {text!r} is wrong: {exc}") from None
 
 
 def _time(text: str) -> float:

@@ -30,6 +30,7 @@ from lastfm_crawl.insight.scrubbing import Scrubber
 from lastfm_crawl.items import FriendsPage
 from lastfm_crawl.logins import SERVICES, Logins
 from lastfm_crawl.services import method_at, redacted, service_of, user_at
+from lastfm_crawl.stop import CommandError, Exit
 from lastfm_crawl.warehouse import erasing, forgotten, membership
 from lastfm_crawl.warehouse.exports import take_out
 from lastfm_crawl.warehouse.feeding import Feeder
@@ -46,10 +47,6 @@ if TYPE_CHECKING:
     from lastfm_crawl.warehouse.sinks import Sink
 
 _FRIENDS = "user.getFriends"
-
-
-class BusyError(Exception):
-    """A run is going on: one line that says what to do."""
 
 
 class Forgetting(NamedTuple):
@@ -85,7 +82,7 @@ class Forgetter:
         self._faults: list[str] = []
 
     def run(self) -> Forgetting:
-        """Do it. Raises BusyError, ValueError (one line), OSError (the store's errors, too) and
+        """Do it. Raises CommandError (a run is going on), ValueError (one line), OSError (the store's errors, too) and
         WarehouseUnavailableError.
         """
         self._database.open()
@@ -93,9 +90,8 @@ class Forgetter:
             if not self._dry_run:
                 self._bury()
                 if not forgotten.lock(guard):
-                    raise BusyError(
-                        "a run is going on, which may know them: wait for it or stop it, and run this again"
-                    )
+                    line = "a run is going on, which may know them: wait for it or stop it, and run this again"
+                    raise CommandError(Exit.RESUMABLE, line)
             self._check_runs()
             self._database.run(self._leave_warehouse)
             if not self._dry_run:

@@ -16,8 +16,9 @@ from lastfm_crawl import jobdir
 from lastfm_crawl.httpcache.folder import FolderStorage
 from lastfm_crawl.httpcache.parallel import in_threads
 from lastfm_crawl.httpcache.upkeep import ROOMS
-from lastfm_crawl.insight.forgetting import BusyError, Forgetting
+from lastfm_crawl.insight.forgetting import Forgetting
 from lastfm_crawl.logins import SERVICES, Logins
+from lastfm_crawl.stop import CommandError, Exit
 from lastfm_crawl.warehouse import backlog, erasing, forgotten
 from lastfm_crawl.warehouse.feeding import Feeder
 from lastfm_crawl.warehouse.sinks import SETTINGS, configured
@@ -34,11 +35,15 @@ if TYPE_CHECKING:
 def purge_all(
     settings: BaseSettings, database: Database, store: Storage, advance: Callable[[], object] = lambda: None
 ) -> Forgetting:
-    """Do it. Raises BusyError, OSError (the store's errors, too), psycopg.Error and WarehouseUnavailableError."""
+    """Do it.
+
+    Raises CommandError (a run is going on), OSError (the store's errors, too), psycopg.Error and
+    WarehouseUnavailableError.
+    """
     database.open()
     with psycopg.connect(database.conninfo, autocommit=True) as guard:
         if not forgotten.lock(guard):
-            raise BusyError("a run is going on: wait or stop it, then run this again")
+            raise CommandError(Exit.RESUMABLE, "a run is going on: wait or stop it, then run this again")
         # The store may be the only one that knows them.
         database.run(forgotten.save_in_warehouse, forgotten.in_store(store).tombstones)
         removed = Counter({f"warehouse: rows of {table}": n for table, n in database.run(erasing.empty).items()})

@@ -253,6 +253,8 @@ def view(tmp_path):
         ("2026-11-21 15:09:13 [lastfm_crawl.x] WARNING: it is late", "WARNING: it is late"),
         ("2026-11-21 15:09:13 [scrapy.core] ERROR: \x1b[31mred", "ERROR:  [31mred"),
         ("scrapy crawl: 3 pages were given up", "scrapy crawl: 3 pages were given up"),
+        ('{"time": "2026-11-21T15:09:13.000Z", "level": "WARNING", "logger": "x", "message": "slow"}', "WARNING: slow"),
+        ('{"time": "2026-11-21T15:09:13.000Z", "level": "INFO", "logger": "x", "message": "slow"}', None),
         ("2026-11-21 15:09:13 [x] INFO: all is well", None),
         ("a line that says [x] WARNING: no", None),
         ("", None),

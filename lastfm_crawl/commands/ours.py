@@ -1,0 +1,92 @@
+"""What our commands have in common: the warehouse, and that each ends with an exit code and one line that says why."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+
+from lastfm_crawl import config
+from lastfm_crawl.extensions.json_log import tell
+from lastfm_crawl.insight.wording import printable
+from lastfm_crawl.spiders.arguments import names
+from lastfm_crawl.stop import CommandError, Exit
+from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+
+class OurCommand:
+    """To be named before ScrapyCommand, and not derived from it: what is, Scrapy takes for a command."""
+
+    requires_project = True
+    requires_crawler_process = False
+    exitcode: int = 0
+    settings: Any  # Settings, which Scrapy sets before run
+    #: What is said when somebody interrupts it.
+    interrupted = "interrupted; run it again to go on"
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Scrapy's entry."""
+        try:
+            self.work(args, opts)
+            sys.stdout.flush()
+        except CommandError as exc:
+            self.end(exc.code, str(exc))
+        except ValueError as exc:
+            self.end(Exit.WRONG_USE, str(exc))
+        except WarehouseUnavailableError as exc:
+            self.end(Exit.CRITICAL, f"the warehouse cannot be used: {exc}")
+        except psycopg.Error as exc:
+            self.end(Exit.CRITICAL, f"the warehouse cannot be used: {' '.join(str(exc).split())}")
+        except BrokenPipeError:  # head, or less that was left: Python would complain once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as exc:  # the store's errors, too
+            self.end(Exit.CRITICAL, f"{exc.filename} cannot be used: {exc.strerror}" if exc.filename else str(exc))
+        except KeyboardInterrupt:
+            self.end(Exit.RESUMABLE, self.interrupted)
+
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
+        """What the command does. Raises UsageError for arguments that are not its own, ValueError for wrong ones."""
+        raise NotImplementedError
+
+    @contextmanager
+    def warehouse(self) -> Iterator[Database]:
+        """The warehouse of the settings, which somebody has to open, closed after the block."""
+        database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
+        try:
+            yield database
+        finally:
+            database.close()
+
+    def say(self, line: str) -> None:
+        """*line* beside the answer of the command."""
+        tell(type(self).__module__.rpartition(".")[2], [printable(line)])
+
+    def end(self, code: Exit, line: str) -> None:
+        """The exit code, and why."""
+        self.exitcode = int(code)
+        self.say(line)
+
+
+def read_option(read: Callable[[str], T], option: str, text: str) -> T:
+    """What *read* makes of *text*. Raises ValueError, one line that names the *option*."""
+    try:
+        return read(text)
+    except ValueError as exc:
+        raise ValueError(f"{option}: {text!r} is wrong: {exc}") from None
+
+
+def one_user(text: str) -> str:
+    """The user whom *text* names. Raises ValueError when these are several."""
+    user, *others = names(text)
+    if others:
+        raise ValueError(f"{text!r} names more than one user")
+    return user
