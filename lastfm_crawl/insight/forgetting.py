@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import psycopg
 
-from lastfm_crawl import jobdir
+from lastfm_crawl import config, jobdir
 from lastfm_crawl.httpcache import StoreError
 from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, Envelope, decode, encode
 from lastfm_crawl.httpcache.folder import FolderStorage
@@ -246,17 +246,15 @@ class Forgetter:
 
     def _leave_folder(self) -> None:
         """Answers that wait for a store that was away, logins, and what interrupted runs left."""
-        data = Path(self._settings["DATA_DIR"])
-        for folder in sorted(path for path in (data / "spool").glob("*") if path.is_dir()):
-            self._leave_answers(FolderStorage(folder), "spool")
+        for spool in spools(self._settings):
+            self._leave_answers(spool, "spool")
         for logins in (Logins(self._settings, service) for service in SERVICES):
             for name in filter(self._who.is_gone, logins.users()):
                 self._count("logins", 1)
                 if not self._dry_run:
                     logins.forget(name)
         if not self._dry_run:
-            for place in filter(None, {str(data), self._settings["JOBDIR"]}):
-                jobdir.clear(Path(place))
+            clear_jobdirs(self._settings)
 
     # --- sinks ----------------------------------------------------------------------------------------------------
 
@@ -304,6 +302,17 @@ class Forgetter:
     def _count(self, what: str, count: int) -> None:
         if count:
             self._removed[what] += count
+
+
+def spools(settings: BaseSettings) -> list[FolderStorage]:
+    """Where answers wait for a store that was away."""
+    return [FolderStorage(folder) for folder in sorted(config.spool_folder(settings).glob("*")) if folder.is_dir()]
+
+
+def clear_jobdirs(settings: BaseSettings) -> None:
+    """Take out what interrupted runs left: it names whom they were about to ask about."""
+    for place in filter(None, {settings["DATA_DIR"], settings["JOBDIR"]}):
+        jobdir.clear(Path(place))
 
 
 def _kind(key: str) -> str:
