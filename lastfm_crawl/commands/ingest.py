@@ -18,18 +18,16 @@ from scrapy.spiderloader import get_spider_loader
 
 from lastfm_crawl import config
 from lastfm_crawl.commands.children import child
-from lastfm_crawl.commands.crawl import WHERE_TO_GET
-from lastfm_crawl.commands.ours import OurCommand, read_option
+from lastfm_crawl.commands.ours import OurCommand, check_settings, not_set, read_option
 from lastfm_crawl.commands.overview import FAILURES, Overview
 from lastfm_crawl.commands.songs import MAX_SONGS
 from lastfm_crawl.downloader.pace import paces
-from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.insight import estimates, phases
 from lastfm_crawl.insight.wording import duration
 from lastfm_crawl.spiders import arguments
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import jobs, queries
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError, check_url
+from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 from lastfm_crawl.warehouse.sinks import SETTINGS
 
 if TYPE_CHECKING:
@@ -113,11 +111,7 @@ class Command(OurCommand, ScrapyCommand):
         users, songs = (QUICK_USERS, QUICK_SONGS) if opts.quick else (MAX_USERS, MAX_SONGS)
         users = users if opts.max_users is None else read_option(arguments.count, "--max-users", opts.max_users)
         songs = songs if opts.max_songs is None else read_option(arguments.count, "--max-songs", opts.max_songs)
-        config.check(self.settings)
-        open_store(config.store_location(self.settings))
-        for name in ("DATABASE_URL", "MUSICBRAINZ_DATABASE_URL"):
-            if self.settings[name]:
-                check_url(self.settings[name], name)
+        check_settings(self.settings)
         until = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         charts = QUICK_CHARTS if opts.quick else None
         options = phases.Options(opts.seeds, users, songs, f"{until:%Y-%m-%d}", charts)
@@ -141,7 +135,7 @@ class Command(OurCommand, ScrapyCommand):
                 if config.is_set(self.settings, need):
                     continue
                 if need == "LASTFM_API_KEY":
-                    raise ValueError(f"{need} is not set: {WHERE_TO_GET[need]}; put it into the environment or .env")
+                    raise ValueError(not_set(need))
                 left_out.setdefault(name, f"no {need}")
         return left_out
 

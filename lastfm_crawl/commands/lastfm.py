@@ -13,8 +13,7 @@ from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
 from lastfm_crawl.commands.consent import PATIENCE, Loopback, Shown, post
-from lastfm_crawl.commands.crawl import WHERE_TO_GET
-from lastfm_crawl.commands.ours import OurCommand, one_user
+from lastfm_crawl.commands.ours import OurCommand, not_set, one_user
 from lastfm_crawl.downloader.redact import redact
 from lastfm_crawl.items import user_key
 from lastfm_crawl.logins import Logins
@@ -139,7 +138,7 @@ class _App:
 def _needed(name: str) -> str:
     value = config.secret(name)
     if value is None:
-        raise ValueError(f"{name} is not set: {WHERE_TO_GET[name]}; put it into the environment or .env")
+        raise ValueError(not_set(name))
     return value
 
 

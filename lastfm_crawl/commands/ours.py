@@ -11,16 +11,27 @@ import psycopg
 
 from lastfm_crawl import config
 from lastfm_crawl.extensions.json_log import tell
+from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.insight.wording import printable
 from lastfm_crawl.spiders.arguments import names
 from lastfm_crawl.stop import CommandError, Exit
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
+from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError, check_url
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
+    from scrapy.settings import BaseSettings
+
 T = TypeVar("T")
+#: What to do about a secret or setting that a spider needs.
+WHERE_TO_GET = {
+    "LASTFM_API_KEY": "get a key at https://www.last.fm/api/account/create",
+    "LASTFM_API_SECRET": "it stands beside the key at https://www.last.fm/api/accounts",
+    "SPOTIFY_CLIENT_ID": "create an app at https://developer.spotify.com/dashboard",
+    "SPOTIFY_CLIENT_SECRET": "create an app at https://developer.spotify.com/dashboard",
+    "CONTACT": "whoever is asked wants to know whom to write to: a mail address or URL of yours",
+}
 
 
 class OurCommand:
@@ -74,6 +85,20 @@ class OurCommand:
         """The exit code, and why."""
         self.exitcode = int(code)
         self.say(line)
+
+
+def check_settings(settings: BaseSettings) -> None:
+    """Raise ValueError, one line, for settings with which nothing can be started: it is said before anything is."""
+    config.check(settings)
+    open_store(config.store_location(settings))
+    for name in ("DATABASE_URL", "MUSICBRAINZ_DATABASE_URL"):
+        if settings[name]:
+            check_url(settings[name], name)
+
+
+def not_set(name: str) -> str:
+    """What to say where a secret or setting that is needed has no value."""
+    return f"{name} is not set: {WHERE_TO_GET[name]}; put it into the environment or .env"
 
 
 def read_option(read: Callable[[str], T], option: str, text: str) -> T:

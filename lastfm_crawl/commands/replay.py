@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from lastfm_crawl import config
-from lastfm_crawl.commands.crawl import tune_interpreter
-from lastfm_crawl.commands.ours import read_option
+from lastfm_crawl.commands.crawl import find_spider, tune_interpreter
+from lastfm_crawl.commands.ours import check_settings, read_option
 from lastfm_crawl.extensions.alerts import never_begun
 from lastfm_crawl.extensions.json_log import tell
 from lastfm_crawl.extensions.outcome import judge
-from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.spiders.arguments import count, each_once, names
 from lastfm_crawl.spiders.replay import BULK, OFFLINE, ORIGINS, Plan, ReplaySpider
 from lastfm_crawl.stop import Exit
-from lastfm_crawl.warehouse.database import check_url
 from lastfm_crawl.warehouse.sinks import SETTINGS
 
 if TYPE_CHECKING:
@@ -100,10 +97,7 @@ class Command(ScrapyCommand):
             workers=read_option(count, "--workers", opts.workers) if opts.workers else Plan.workers,
             dry_run=opts.dry_run,
         )
-        config.check(self.settings)
-        open_store(config.store_location(self.settings))
-        if self.settings["DATABASE_URL"]:
-            check_url(self.settings["DATABASE_URL"])
+        check_settings(self.settings)
         for settings, priority in ((OFFLINE, "cmdline"), (BULK, "spider")):
             for name, value in settings.items():
                 self.settings.set(name, value, priority)
@@ -126,12 +120,7 @@ class Command(ScrapyCommand):
 
     def _methods(self, spider: str) -> frozenset[str]:
         assert self.crawler_process is not None  # noqa: S101
-        spiders = self.crawler_process.spider_loader
-        try:
-            spider_class: Any = spiders.load(spider)
-        except KeyError:
-            raise ValueError(f"there is no spider {spider!r}; there are {', '.join(sorted(spiders.list()))}") from None
-        return frozenset(spider_class.methods)
+        return frozenset(find_spider(self.crawler_process.spider_loader, spider).methods)
 
     def _tell(self, spider: ReplaySpider, stats: dict[str, Any]) -> None:
         loaded = "read" if spider.plan.dry_run else "loaded"

@@ -13,7 +13,7 @@ from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
 from lastfm_crawl.commands.consent import PATIENCE, Loopback, Shown, post
-from lastfm_crawl.commands.ours import OurCommand, one_user
+from lastfm_crawl.commands.ours import OurCommand, not_set, one_user
 from lastfm_crawl.logins import Logins
 from lastfm_crawl.services import spotify
 from lastfm_crawl.services.problems import Problem
@@ -58,7 +58,7 @@ class Command(OurCommand, ScrapyCommand):
         """Authorization code with PKCE on a loopback redirect (RFC 8252). Raises CommandError and ValueError."""
         client_id, token_url = self.settings["SPOTIFY_CLIENT_ID"], self.settings["SPOTIFY_TOKEN_URL"]
         if not client_id:
-            raise ValueError("SPOTIFY_CLIENT_ID is not set: create an app at https://developer.spotify.com/dashboard")
+            raise ValueError(not_set("SPOTIFY_CLIENT_ID"))
         verifier, state = secrets.token_urlsafe(64), secrets.token_urlsafe(16)
         with _Redirect(state) as redirect:
             challenge = spotify.challenge_of(verifier)

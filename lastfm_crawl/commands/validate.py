@@ -13,8 +13,7 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
-from lastfm_crawl.commands.crawl import WHERE_TO_GET
-from lastfm_crawl.commands.ours import OurCommand
+from lastfm_crawl.commands.ours import OurCommand, not_set
 from lastfm_crawl.downloader.pace import paces
 from lastfm_crawl.downloader.reach import RefusedError, UnreachableError, ask_lastfm, ask_spotify
 from lastfm_crawl.downloader.redact import redact
@@ -129,12 +128,11 @@ def _credentials(settings: Settings) -> dict[str, Finding | None]:
     for service, names in wanted.items():
         missing = [name for name in names if not config.is_set(settings, name)]
         found[service] = _unread(service, names)
-        if missing and service == "Spotify" and missing == list(names):
+        if service == "Spotify" and missing == list(names):
             line = f"{' and '.join(missing)} are not set: artists and tracks are not searched there"
             found[service] = Finding(State.SKIPPED, service, line)
         elif missing:
-            line = f"{missing[0]} is not set: {WHERE_TO_GET[missing[0]]}; put it into the environment or .env"
-            found[service] = Finding(State.WRONG, service, line)
+            found[service] = Finding(State.WRONG, service, not_set(missing[0]))
     return found
 
 
