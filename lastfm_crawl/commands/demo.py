@@ -96,8 +96,13 @@ class Command(OurCommand, ScrapyCommand):
             console.print(bars(years, 40))
             console.print(wording.coverage(years), highlight=False)
         console.print(f"\nDone in {seconds:.0f} s. Run it again: it asks for nothing that it has.", highlight=False)
-        console.print(f"Answers:   {Path(location).resolve()}", highlight=False, soft_wrap=True)
-        console.print(f"Warehouse: {config.database_folder(self.settings).resolve()}", highlight=False, soft_wrap=True)
+        console.print(f"Answers:   {Path(location).resolve()}", highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"Warehouse: {config.database_folder(self.settings).resolve()}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
         console.print(
             "\nNext, with your own key (https://www.last.fm/api/account/create):\n"
             "  LASTFM_API_KEY=… CONTACT=you@example.org scrapy crawl friends -a seeds=YOUR_NAME -a max_users=100",

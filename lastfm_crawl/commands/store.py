@@ -63,7 +63,7 @@ class Command(OurCommand, ScrapyCommand):
         action = args[0] if args else ""
         if action not in actions or len(args) != (3 if action == "copy" else 1):
             raise UsageError(f"say one of: {self.syntax()}")
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = Console(highlight=False, markup=False, soft_wrap=True)
         self.exitcode = actions[action]()
 
     def _store(self) -> Storage:
