@@ -9,10 +9,9 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.console import Console
 from rich.table import Table
 
-from lastfm_crawl.commands.ours import read_option
+from lastfm_crawl.commands.ours import open_console, read_option
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.insight.wording import printable
 from lastfm_crawl.spiders.arguments import one_of
@@ -85,9 +84,7 @@ def format_of(text: str) -> str:
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """*rows* below *title*; columns whose name begins with ``#`` are numbers."""
-    on_terminal = sys.stdout.isatty()
-    # A file or a pipe has no width: nothing is to be cut there.
-    console = Console(highlight=False, markup=False, width=None if on_terminal else 10_000)
+    console = open_console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         numeric = column.startswith("#")

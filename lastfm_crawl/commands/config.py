@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from lastfm_crawl.commands.ours import OurCommand
+from lastfm_crawl.commands.ours import OurCommand, open_console
 from lastfm_crawl.insight.effective import Value, values
 from lastfm_crawl.insight.wording import printable
 
 if TYPE_CHECKING:
     import argparse
-
-#: Of lines that nobody is to fold.
-_WIDTH = 500
 
 
 class Command(OurCommand, ScrapyCommand):
@@ -43,8 +38,7 @@ class Command(OurCommand, ScrapyCommand):
 
 
 def _show(found: list[Value]) -> None:
-    # A file or a pipe has no width: nothing is to be cut there.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    console = open_console()
     for section, members in groupby(found, key=lambda one: one.section):
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column(section, no_wrap=True)

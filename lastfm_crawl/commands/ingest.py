@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,7 @@ from scrapy.spiderloader import get_spider_loader
 
 from lastfm_crawl import config
 from lastfm_crawl.commands.children import child
-from lastfm_crawl.commands.ours import OurCommand, check_settings, not_set, read_option
+from lastfm_crawl.commands.ours import OurCommand, check_settings, not_set, open_console, read_option
 from lastfm_crawl.commands.overview import FAILURES, Overview
 from lastfm_crawl.commands.songs import MAX_SONGS
 from lastfm_crawl.downloader.pace import paces
@@ -197,7 +196,7 @@ class Command(OurCommand, ScrapyCommand):
         if counts is None:
             counts = estimates.Counts(new_seeds=len(asked.wanted.seeds), left=dict.fromkeys(asked.counted, 0))
         found = estimates.estimates(counts, asked.wanted, paces(self.settings))
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+        console = open_console()
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in ("phase", "requests", "time", "MB stored", "", ""):
             table.add_column(title, justify="right" if title in {"requests", "time", "MB stored"} else "left")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from lastfm_crawl.commands.ours import OurCommand
+from lastfm_crawl.commands.ours import OurCommand, open_console
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.warehouse import aoty_matches, artist_matches, matches, track_matches
 
@@ -87,7 +85,7 @@ class Command(OurCommand, ScrapyCommand):
     def _tell(self, database: Database, *, looked: bool) -> None:
         if not looked:
             print("there is no catalogue yet: `scrapy catalog import FILE` brings one")
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+        console = open_console()
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in ("", "of", "accepted", "by", "to review", "share of plays"):
             table.add_column(title, justify="left" if title in {"", "by"} else "right", no_wrap=title != "by")

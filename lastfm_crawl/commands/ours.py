@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
+from rich.console import Console
 
 from lastfm_crawl import config
 from lastfm_crawl.extensions.json_log import tell
@@ -85,6 +86,11 @@ class OurCommand:
         """The exit code, and why."""
         self.exitcode = int(code)
         self.say(line)
+
+
+def open_console() -> Console:
+    """The terminal; a file or a pipe has no width, so that nothing is folded or cut there."""
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 10_000)
 
 
 def check_settings(settings: BaseSettings) -> None:

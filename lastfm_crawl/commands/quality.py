@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from lastfm_crawl.commands.ours import OurCommand
+from lastfm_crawl.commands.ours import OurCommand, open_console
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.insight.quality import STEPS, report
 from lastfm_crawl.insight.wording import percent, printable
@@ -21,14 +19,14 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
+    from rich.console import Console
+
     from lastfm_crawl.insight.checks import Finding
     from lastfm_crawl.insight.quality import Quality
     from lastfm_crawl.warehouse.figures import Figure
 
 #: Columns that stand on the right.
 _NUMBERS = {"count", "of", "share", "wanted", "score", "batches", "seconds each", "longest", "cache hits"}
-#: Of lines that nobody is to fold.
-_WIDTH = 500
 
 
 class Command(OurCommand, ScrapyCommand):
@@ -61,8 +59,7 @@ class Command(OurCommand, ScrapyCommand):
 
 
 def _show(quality: Quality) -> None:
-    # A file or a pipe has no width: nothing is to be cut there.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    console = open_console()
     _figures(console, "coverage", quality.coverage)
     _figures(console, "match rates", quality.match_rates)
     rows = ((m.kind, m.band, m.tier, f"{m.count:,}") for m in quality.matched)

@@ -16,8 +16,8 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
-from lastfm_crawl.commands.ours import OurCommand
-from lastfm_crawl.commands.screens import job_line, open_console, screen
+from lastfm_crawl.commands.ours import OurCommand, open_console
+from lastfm_crawl.commands.screens import job_line, screen
 from lastfm_crawl.downloader.pace import paces
 from lastfm_crawl.insight.status import as_json, latest_jobs, read, read_user
 from lastfm_crawl.warehouse import jobs
