@@ -54,6 +54,7 @@ STATS = {
     "lastfm_crawl/failed_answers": "answers that were not, in all",
     "lastfm_crawl/retries": "requests that were made again",
     "lastfm_crawl/confirmations": 'second questions, before "no such user" is believed',
+    "lastfm_crawl/no_profile_page": "users whom the API was not asked about, since the site has no page of them",
     "lastfm_crawl/split_pages": "pages that failed whole and were asked for in halves",
     "lastfm_crawl/lost": "pages that were given up",
     "lastfm_crawl/errors/{}": "first-hand answers that were errors, and failed downloads, by kind",

@@ -25,7 +25,15 @@ SECRETS = ("LASTFM_API_KEY", "LASTFM_API_SECRET", "SPOTIFY_CLIENT_SECRET", "AOTY
 #: The same of commands alone. No crawl sends them, so no answer is searched for them: a name may well occur in one.
 LOGINS = ("SCRAPYD_USERNAME", "SCRAPYD_PASSWORD")
 #: Settings that are places on the web.
-URLS = ("LASTFM_API_URL", "SPOTIFY_API_URL", "SPOTIFY_TOKEN_URL", "MUSICBRAINZ_API_URL", "AOTY_URL", "SCRAPYD_URL")
+URLS = (
+    "LASTFM_API_URL",
+    "LASTFM_URL",
+    "SPOTIFY_API_URL",
+    "SPOTIFY_TOKEN_URL",
+    "MUSICBRAINZ_API_URL",
+    "AOTY_URL",
+    "SCRAPYD_URL",
+)
 #: What these settings are, and the most they may be.
 _NUMBERS = {
     **dict.fromkeys(

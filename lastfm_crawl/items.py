@@ -223,6 +223,11 @@ class WeeklyChartListPage(Page):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ProfileCheck(Page):
+    """Whether the site has a profile page of the user: ``total`` is 1 or 0. No word of the API, so no status."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class UserMark(Page):
     """A confirmed answer that there is nothing to have: ``status`` is ``not_found``, ``private`` or ``error``."""
 

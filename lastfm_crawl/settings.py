@@ -27,6 +27,8 @@ ADDONS = {
 
 # Base URL of the API, or of any stand-in. Used by the spiders and the signing handler.
 LASTFM_API_URL = os.environ.get("LASTFM_API_URL", "https://ws.audioscrobbler.com/2.0/")
+# The site, or any stand-in, which validate=head asks for profile pages. Used by the spiders that take users or seeds.
+LASTFM_URL = os.environ.get("LASTFM_URL", "https://www.last.fm/")
 # Base URL of Spotify's API.
 SPOTIFY_API_URL = os.environ.get("SPOTIFY_API_URL", "https://api.spotify.com/v1")
 # Where Spotify gives tokens.
@@ -85,8 +87,8 @@ PROGRESS_INTERVAL = 60.0
 MONITOR_MAX_ERRORS = 0.25
 # Share of rows that must have a name, and plays in the lists of what is played most, or a run exits with 1.
 MONITOR_MIN_COVERAGE = 0.9
-# Rows that have a field, as a share of what the median of earlier runs had; with less the field is lost, and a run
-# exits with 1. 0 = no comparison.
+# Share of what earlier runs had (their median) of rows with a field; with less the field is lost, and a run exits with
+# 1. 0 = no comparison.
 MONITOR_LOST_FIELD = 0.1
 # Rows of a method, in this run and in earlier ones, below which nothing is said of its fields.
 MONITOR_MIN_ROWS = 1000

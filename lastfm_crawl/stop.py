@@ -81,5 +81,6 @@ def stopping(crawler: Crawler) -> bool:
 
 async def until_closed(crawler: Crawler) -> None:
     """Wait until the spider is closed: told to stop in the middle of that, the engine says too early that it has."""
-    while crawler.engine is not None and crawler.engine.spider is not None:  # noqa: ASYNC110  (no event says so)
+    engine = crawler._engine  # noqa: SLF001  (the public one raises where there was none)
+    while engine is not None and engine.spider is not None:  # noqa: ASYNC110  (no event says so)
         await asyncio.sleep(0.05)

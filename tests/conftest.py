@@ -47,6 +47,7 @@ def _no_environment(monkeypatch):
         "LASTFM_API_KEY",
         "LASTFM_API_SECRET",
         "LASTFM_API_URL",
+        "LASTFM_URL",
         "CONTACT",
         "MUSICBRAINZ_API_URL",
         "AOTY_URL",

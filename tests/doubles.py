@@ -10,6 +10,7 @@ from scrapy.utils.test import get_crawler
 class FakeEngine:
     def __init__(self):
         self.running = True
+        self.spider = None
         self._slot = SimpleNamespace(closing=None)
         self.reasons = []
 

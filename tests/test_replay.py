@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import signal
 import subprocess
 import time
@@ -249,11 +250,12 @@ class TestParts:
 def test_bad_objects_are_listed_and_skipped(project, crawled):
     before = views(project)
     keys = [key for key in crawled.keys("requests/user.getTopArtists/") if key.split("/")[2] != "rj"]
-    truncated, broken, swapped, other = keys[:4]
+    truncated, broken, swapped, newer, other = keys[:5]
     bad = {
         truncated: crawled.get(truncated)[:100],
         broken: b"no gzip",
         swapped: crawled.get(other),
+        newer: gzip.compress(gzip.decompress(crawled.get(newer)).replace(b'"version":1', b'"version":2')),
         "requests/user.getTopArtists/notes.txt": b"hello",
         "requests/foreign.method/a/b.json.gz": crawled.get(other),
         "requests/README": b"hello",
@@ -261,12 +263,14 @@ def test_bad_objects_are_listed_and_skipped(project, crawled):
     }
     for key, blob in bad.items():
         crawled.write(key, blob)
-    gone = {key.split("/")[2] for key in (truncated, broken, swapped)}
+    gone = {key.split("/")[2] for key in (truncated, broken, swapped, newer)}
     drop(project)
     result = replay(project, code=1)
     for key in bad:
         assert f"{key} is skipped" in result.stderr
-    assert "7 stored objects cannot be replayed" in result.stderr
+    assert "8 stored objects cannot be replayed" in result.stderr
+    assert "it is an envelope of version 2, and known is 1: update the software" in result.stderr
+    assert crawled.get(newer) == bad[newer]
     after = views(project)
     assert after["lastfm_users"] == before["lastfm_users"]
     assert after["lastfm_user_artists"] == [row for row in before["lastfm_user_artists"] if row[0].lower() not in gone]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -86,6 +86,18 @@ class OurCommand:
         """The exit code, and why."""
         self.exitcode = int(code)
         self.say(line)
+
+
+def confirm(name: str, phrase: str | None, what: str) -> None:
+    """Have the *name* of what goes for good typed, unless it was given as *phrase*. Raises ValueError if it is not."""
+    if phrase is None and sys.stdin.isatty():
+        print(f"{what} There is no way back.")
+        with suppress(EOFError):
+            phrase = input(f"Type {name} to confirm: ")
+    if phrase is None:
+        raise ValueError(f"{what} This wants to be confirmed: on a terminal, or with --confirm {name!r}")
+    if phrase.strip() != name:
+        raise ValueError(f"nothing was done: {phrase!r} is not {name!r}")
 
 
 def open_console() -> Console:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
-from lastfm_crawl.commands.ours import OurCommand, read_option
+from lastfm_crawl.commands.ours import OurCommand, confirm, read_option
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.insight.purging import purge_all
@@ -78,14 +76,7 @@ class Command(OurCommand, ScrapyCommand):
 
     def _purge_all(self, database: Database, store: Storage, phrase: str | None) -> None:
         """Raises ValueError when nobody confirms it."""
-        if phrase is None and sys.stdin.isatty():
-            print(f"Everything goes: the warehouse, and all that is in {store.location}. There is no way back.")
-            with suppress(EOFError):
-                phrase = input(f"Type {store.location} to confirm: ")
-        if phrase is None:
-            raise ValueError(f"--all wants to be confirmed: on a terminal, or with --confirm {store.location!r}")
-        if phrase.strip() != store.location:
-            raise ValueError(f"nothing was done: {phrase!r} is not {store.location!r}")
+        confirm(store.location, phrase, f"Everything goes: the warehouse, and all that is in {store.location}.")
         with working("purging") as advance:
             done = purge_all(self.settings, database, store, advance)
         for what, count in sorted(done.removed.items()):

@@ -100,6 +100,9 @@ def _one(detail: UserDetail) -> Group:
         ),
         "",
     ]
+    if len(detail.statuses) > 1:  # one says no more than the line above
+        changes = ((f"{one.since:%Y-%m-%d %H:%M}", one.status, one.detail or "") for one in detail.statuses)
+        parts += _table(("since", "status", "Last.fm said"), changes)
     parts += _jobs(detail.jobs)
     parts += _table(("list", "which", "pages"), ((p.method, p.params, f"{p.done} of {p.pages}") for p in detail.lists))
     titles = ("from", "to", "rows read", "reported", "stored", "undated", "repeated", "explained")

@@ -104,6 +104,9 @@ class ErrorMiddleware:
     async def process_exception(self, request: Request, exception: Exception) -> Request | None:
         """A download that failed is a transient problem of its own."""
         call: Call | None = request.meta.get("call")
+        if call is None and request.url.endswith("/robots.txt"):
+            # Scrapy goes on without, and logs a traceback unless the request was ignored.
+            raise IgnoreRequest(str(exception)) from exception
         if call is None or isinstance(exception, NotSupported):
             return None
         if isinstance(exception, CredentialsRefusedError):
@@ -111,7 +114,7 @@ class ErrorMiddleware:
         if isinstance(exception, LoginExpiredError):
             self._crawler.stats.inc_value("lastfm_crawl/lost")
             logger.error("%s is lost: %s", _what(request), exception)
-        if isinstance(exception, IgnoreRequest):
+        if isinstance(exception, IgnoreRequest) or request.meta.get("dont_retry"):
             return None
         if isinstance(exception, StoppedWaitingError):
             return request.replace(dont_filter=True)

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
 #: Seconds between two requests that are never undercut, whatever DOWNLOAD_DELAY says: Last.fm's terms have 5 a second
-#: (historic clause 4.4), Spotify gets 100 a minute, MusicBrainz declines everything above one a second, and
-#: albumoftheyear.org is for people.
+#: (historic clause 4.4), Spotify gets 100 a minute, MusicBrainz declines everything above one a second, and www.last.fm
+#: and albumoftheyear.org are for people.
 FLOORS = {
     "ws.audioscrobbler.com": 0.2,
+    "www.last.fm": 1.0,
     "api.spotify.com": 0.6,
     "musicbrainz.org": 1.0,
     "www.albumoftheyear.org": 3.0,

@@ -6,6 +6,12 @@
 A body that is JSON stands in ``body`` as it came; any other text stands in ``text``, and bytes that are no text in
 ``base64``. An answer that is kept for a limited time also has ``expires``, and one from whose body something was taken
 has ``redacted``: how many entries. No pickle, no request headers, no key.
+
+The number says how to read what is there, and is no date: what was stored as version 1 stays that, nothing is rewritten
+for a new version. A member that readers may pass over needs no new number. One that changes what the others mean does:
+then :func:`encode` writes 2, and :func:`decode_line` reads the number first and takes the reader of that number from a
+table, ``{1: …, 2: …}``, each of which gives the same :class:`Envelope`; readers are added, and none is ever removed.
+Who does not know a number leaves the answer where and as it is: :class:`NewerEnvelopeError`.
 """
 
 from __future__ import annotations
@@ -23,6 +29,10 @@ VERSION: Literal[1] = 1
 
 class CorruptEnvelopeError(ValueError):
     """What was stored cannot be read back: truncated, not gzip, not JSON, or of another shape or version."""
+
+
+class NewerEnvelopeError(CorruptEnvelopeError):
+    """A version of the envelope that is not known yet: there is nothing wrong with it, but with who reads it."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,11 +82,16 @@ class _File(msgspec.Struct):
     key: str = ""
 
 
+class _Version(msgspec.Struct):
+    version: int | None = None
+
+
 class _AnyJson(msgspec.Struct):
     body: msgspec.Raw
 
 
 _decode_file = msgspec.json.Decoder(_File).decode
+_decode_version = msgspec.json.Decoder(_Version).decode
 _decode_any = msgspec.json.Decoder(_AnyJson).decode
 _json = msgspec.json.encode
 
@@ -142,7 +157,7 @@ def _text_member(body: bytes) -> bytes:
 
 
 def decode(blob: bytes) -> Envelope:
-    """The envelope stored as *blob*. Raises :class:`CorruptEnvelopeError` when it is none."""
+    """The envelope stored as *blob*. Raises :class:`CorruptEnvelopeError` as :func:`decode_line`."""
     try:
         text = igzip.decompress(blob)  # type: ignore[no-untyped-call]
     except (OSError, EOFError, ValueError, igzip_lib.IsalError) as exc:  # type: ignore[misc]  # its stub says function
@@ -151,7 +166,10 @@ def decode(blob: bytes) -> Envelope:
 
 
 def decode_line(text: bytes) -> tuple[str, Envelope]:
-    """The key ("" where none is said) and the envelope of one line. Raises :class:`CorruptEnvelopeError`."""
+    """The key ("" where none is said) and the envelope of one line.
+
+    Raises :class:`CorruptEnvelopeError` when it is none, and :class:`NewerEnvelopeError` when it is of a later version.
+    """
     try:
         file = _decode_file(text)
         response = file.response
@@ -170,7 +188,18 @@ def decode_line(text: bytes) -> tuple[str, Envelope]:
     except CorruptEnvelopeError:
         raise
     except (ValueError, RecursionError) as exc:
+        if (version := _version(text)) > VERSION:
+            line = f"it is an envelope of version {version}, and known is {VERSION}: update the software that reads it"
+            raise NewerEnvelopeError(line) from exc
         raise CorruptEnvelopeError(f"{type(exc).__name__}: {exc}") from exc
+
+
+def _version(text: bytes) -> int:
+    """The number that *text* says, or 0."""
+    try:
+        return _decode_version(text).version or 0
+    except (ValueError, RecursionError):
+        return 0
 
 
 def _body(response: _Response) -> bytes:

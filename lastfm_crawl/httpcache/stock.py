@@ -14,10 +14,10 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, decode, encode
+from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, NewerEnvelopeError, decode, encode
 from lastfm_crawl.httpcache.keys import request_key
 from lastfm_crawl.httpcache.messages import KEPT_HEADERS, to_envelope, to_response
-from lastfm_crawl.httpcache.storage import open_store, probe
+from lastfm_crawl.httpcache.storage import StoreError, open_store, probe
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider
@@ -56,6 +56,8 @@ class CacheStorage:
             return None
         try:
             envelope = decode(blob)
+        except NewerEnvelopeError as exc:
+            raise StoreError(f"{key}: {exc}") from exc
         except CorruptEnvelopeError as exc:
             spider.crawler.stats.inc_value("httpcache/corrupt")
             logger.warning("%s in the store cannot be read (%s); asking again", key, exc)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, Envelope, decode, encode
+from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, Envelope, NewerEnvelopeError, decode, encode
 from lastfm_crawl.httpcache.spool import Spool
 from lastfm_crawl.httpcache.storage import Storage, StoreError, open_store, probe
 
@@ -106,10 +106,11 @@ def answer(storage: Storage, spool: Spool, asked: Asked) -> Answered:
                 probe(storage)
             case "upload":
                 return Answered(asked.number, count=spool.upload())
-    except CorruptEnvelopeError as exc:
-        return Answered(asked.number, error=str(exc), corrupt=True)
-    except StoreError as exc:
-        return Answered(asked.number, error=str(exc))
+    except (CorruptEnvelopeError, StoreError) as exc:
+        # Of a later version: as if the store could not be read, for nobody is to ask again for what is there.
+        newer = isinstance(exc, NewerEnvelopeError)
+        corrupt = isinstance(exc, CorruptEnvelopeError) and not newer
+        return Answered(asked.number, error=f"{asked.key}: {exc}" if newer else str(exc), corrupt=corrupt)
     except Exception as exc:  # noqa: BLE001  (without an answer the crawl would wait for ever)
         return Answered(asked.number, error=f"{asked.operation} of {asked.key!r} failed: {exc!r}")
     return Answered(asked.number)

@@ -12,9 +12,9 @@ lost, problems}] · ``sinks`` [{sink, target, kind, rows, users, since, attempts
 by_method, by_user: [{name, answers, size}]} · ``disk`` {path, free, total} · ``estimates`` [{phase, requests, seconds,
 size, basis, because}] of what is left to ask Last.fm for
 
-and of a :class:`UserDetail`: ``user`` {name, status, detail, playcount, scrobbles} · ``lists`` [{method, params, done,
-pages}] · ``windows`` [{first, end, reported, stored, undated, duplicates, explained, rows_done}] · ``failing`` ·
-``jobs``
+and of a :class:`UserDetail`: ``user`` {name, status, detail, playcount, scrobbles} · ``statuses`` [{status, detail,
+since}] · ``lists`` [{method, params, done, pages}] · ``windows`` [{first, end, reported, stored, undated, duplicates,
+explained, rows_done}] · ``failing`` · ``jobs``
 """
 
 from __future__ import annotations
@@ -143,6 +143,7 @@ class UserDetail:
     """Where the crawl is with one user."""
 
     user: queries.UserStatus
+    statuses: Sequence[queries.StatusChange]
     lists: Sequence[queries.UserList]
     windows: Sequence[queries.AuditedWindow]
     failing: Sequence[Failing]
@@ -186,6 +187,7 @@ def read_user(connection: psycopg.Connection, name: str) -> UserDetail | None:
         return None
     return UserDetail(
         user,
+        queries.status_history(connection, name),
         queries.user_pages(connection, name),
         queries.audit(connection, name),
         _failing(connection, name),

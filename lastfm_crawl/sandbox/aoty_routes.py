@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from lastfm_crawl.sandbox.aoty import Page, refused, route_of
-from lastfm_crawl.sandbox.aoty_pages import ROBOTS
 from lastfm_crawl.sandbox.faults import error_of
 from lastfm_crawl.sandbox.wire import bad_gateway
 
@@ -33,7 +32,10 @@ class AotyRoutes:
             router.add_get(f"/{kind}/{{path:.*}}", self._page)
 
     async def _robots(self, request: web.Request) -> web.StreamResponse:
-        return await self._sandbox.logged(request, {"method": "aoty.robots"}, lambda _: web.Response(text=ROBOTS))
+        return await self._sandbox.logged(request, {"method": "aoty.robots"}, self._rules)
+
+    def _rules(self, _: LoggedRequest) -> web.Response:
+        return web.Response(text=self._sandbox.robots)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         method, in_path = route_of(request.path)

@@ -1,4 +1,4 @@
-"""The sandbox on the wire: Last.fm, Spotify's two hosts, MusicBrainz and albumoftheyear.org, on a local port.
+"""The sandbox on the wire: Last.fm, its site, Spotify's two hosts, MusicBrainz and albumoftheyear.org, on a local port.
 
 In: a world and the faults to show. Out: answers over HTTP, and a log of every call. ``Sandbox`` runs in the
 caller's event loop, ``serve`` runs one in a thread for tests that drive crawls in subprocesses.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,14 @@ from aiohttp import web
 
 from lastfm_crawl.sandbox.answers import Answer, answer, error, version
 from lastfm_crawl.sandbox.aoty import Aoty
+from lastfm_crawl.sandbox.aoty_pages import ROBOTS
 from lastfm_crawl.sandbox.aoty_routes import AotyRoutes
 from lastfm_crawl.sandbox.bodies import Bodies, Body
 from lastfm_crawl.sandbox.faults import Faults, error_of, identity
 from lastfm_crawl.sandbox.lastfm_accounts import LastfmAccounts
 from lastfm_crawl.sandbox.log import LoggedRequest
 from lastfm_crawl.sandbox.musicbrainz import MusicBrainz, MusicBrainzRoutes
+from lastfm_crawl.sandbox.profile_routes import ProfileRoutes
 from lastfm_crawl.sandbox.spotify import Spotify
 from lastfm_crawl.sandbox.spotify_routes import SpotifyRoutes
 from lastfm_crawl.sandbox.wire import bad_gateway, empty, negotiated, plain, truncated
@@ -29,7 +32,7 @@ from lastfm_crawl.sandbox.wire import bad_gateway, empty, negotiated, plain, tru
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from lastfm_crawl.sandbox.model import World
+    from lastfm_crawl.sandbox.model import Status, World
 
 _XML = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<lfm status="failed"><error code="5">Invalid format - '
@@ -46,6 +49,7 @@ class Sandbox:
         self.spotify = Spotify()
         self.musicbrainz = MusicBrainz()
         self.aoty = Aoty()
+        self.robots = ROBOTS  # of all sites: they are one host here
         self.log: list[LoggedRequest] = []
         # For tests that change a History during a walk: called with every call that arrives, in the server's thread.
         self.before_answer: Callable[[LoggedRequest], object] | None = None
@@ -73,6 +77,11 @@ class Sandbox:
     def url(self) -> str:
         """Give what LASTFM_API_URL is to be."""
         return f"{self.root}/2.0/"
+
+    @property
+    def site_url(self) -> str:
+        """Give what LASTFM_URL is to be."""
+        return f"{self.root}/"
 
     @property
     def spotify_url(self) -> str:
@@ -103,6 +112,12 @@ class Sandbox:
             and (user is None or call.user.lower() == user.lower())
         ]
 
+    def turn(self, status: Status, *names: str) -> None:
+        """Let users go (``deleted``), hide or come back (``ok``) while the sandbox runs."""
+        world = self.world
+        turned = {name.lower(): replace(world.users[name.lower()], status=status) for name in names}
+        self.world = replace(world, users={**world.users, **turned})
+
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 takes a free one."""
         app = web.Application()
@@ -113,6 +128,7 @@ class Sandbox:
         SpotifyRoutes(self).add_to(app.router)
         MusicBrainzRoutes(self).add_to(app.router)
         AotyRoutes(self).add_to(app.router)
+        ProfileRoutes(self).add_to(app.router)
         app.router.add_get("/_sandbox/log", self._show_log)
         app.router.add_get("/_sandbox/healthy", self._show_healthy)
         # Calls that wait out a latency are cut off on stop.

@@ -16,6 +16,7 @@ _LASTFM = ("user", "track")
 
 SERVICES: dict[str, Service] = {
     "user": lastfm.SERVICE,
+    "page": lastfm.PAGES,
     "spotify": spotify.SERVICE,
     "musicbrainz": musicbrainz.SERVICE,
     "aoty": aoty.SERVICE,
@@ -26,13 +27,13 @@ def folder_of(method: str) -> str:
     """The folder of the store that holds the answers of *method*: Last.fm's are named after it, ``spotify.search`` is
     ``spotify/search``.
     """
-    return method if name_of(method) == "user" else method.replace(".", "/")
+    return method if _is_lastfms(method) else method.replace(".", "/")
 
 
 def method_at(key: str) -> str:
     """The method whose answer is at *key* (``requests/…`` or ``archive/…``); "" where there is none."""
     _, service, *rest = [*key.split("/", 3), "", ""]
-    return service if name_of(service) == "user" or len(rest) < 3 else f"{service}.{rest[0]}"
+    return service if _is_lastfms(service) or len(rest) < 3 else f"{service}.{rest[0]}"
 
 
 def user_at(key: str) -> str:
@@ -51,13 +52,18 @@ def redacted(method: str, body: bytes, is_gone: Callable[[str], bool]) -> tuple[
 
 
 def name_of(method: str) -> str:
-    """The name of the service that *method* is asked of: ``user`` for all of Last.fm's; that of a method of nobody is
-    no name of :data:`SERVICES`.
+    """The name of the service that *method* is asked of: ``user`` for all that Last.fm's API has, ``page`` for its
+    site; that of a method of nobody is no name of :data:`SERVICES`.
     """
-    name = method.partition(".")[0]
-    return "user" if name in _LASTFM else name
+    if method == lastfm.PAGE_METHOD:
+        return "page"
+    return "user" if _is_lastfms(method) else method.partition(".")[0]
 
 
 def service_of(method: str) -> Service | None:
     """The service that *method* is asked of: ``user.getInfo`` is Last.fm's; None for a method of nobody."""
     return SERVICES.get(name_of(method))
+
+
+def _is_lastfms(method: str) -> bool:
+    return method.partition(".")[0] in _LASTFM

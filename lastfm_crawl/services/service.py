@@ -59,3 +59,5 @@ class Service(NamedTuple):
     longest_wait: float = 3600.0
     #: Seconds to wait after a rate limit that names none, doubled with each; 0 leaves it to the pace.
     blind_wait: float = 0.0
+    #: Whether it is a site of pages, whose robots.txt is obeyed; an API has none to obey.
+    robots: bool = False

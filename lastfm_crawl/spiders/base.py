@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from scrapy import Request, Spider
 from scrapy.exceptions import IgnoreRequest
@@ -22,6 +22,7 @@ from lastfm_crawl.warehouse.service_states import ServiceState, service_state
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from scrapy.crawler import Crawler
     from scrapy.http import Response
     from scrapy.settings import BaseSettings
     from twisted.python.failure import Failure
@@ -119,6 +120,18 @@ class ServiceSpider(Spider):
             await asyncio.sleep(0)
         return True
 
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        """Scrapy's constructor; whoever asks a site, too, obeys its robots.txt, whatever is set."""
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        if spider.args.get("validate"):
+            crawler.settings.set("ROBOTSTXT_OBEY", True, "cmdline")
+        return spider
+
+    def marks_since(self, seconds: float) -> float:
+        """Since when (seconds since 1970) a mark is believed that is good for *seconds*: ``max_age`` is for it, too."""
+        return max(self.started - seconds, self.since or 0)
+
     def ask(self, call: Call, callback: Callable[..., Any], **options: Any) -> Request:
         """The keyless request for *call*, with all that the store and the middlewares need to know."""
         meta: dict[str, Any] = {
@@ -128,9 +141,20 @@ class ServiceSpider(Spider):
         }
         if self.args["max_age"] is not None:
             meta["store_max_age"] = self.args["max_age"]
+        service = _service(call)
+        if not service.robots:
+            meta["dont_obey_robotstxt"] = True
         # Never filtered: what was asked in an earlier run and lost there must be asked again.
-        url = call.url(self.settings[_service(call).url_setting])
+        url = call.url(self.settings[service.url_setting])
         return Request(url, callback, **{"errback": self.lost, "meta": meta, "dont_filter": True, **options})
+
+    def ask_after(self, call: Call, callback: Callable[..., Any], at: float | None) -> Request:
+        """The request for *call*; what was stored until *at* (seconds since 1970) is no answer any more."""
+        request = self.ask(call, callback)
+        if at is not None:
+            since = max(0.0, time.time() - at - 1)
+            request.meta["store_max_age"] = min(since, request.meta.get("store_max_age", since))
+        return request
 
     def lost(self, failure: Failure) -> Any:
         """A request that brought no answer. What was not given up (and counted) on purpose is a fault: count it, too.

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scrapy import Request
 from scrapy.exceptions import IgnoreRequest
 
-from lastfm_crawl.items import FriendsPage, Page, UserMark, name_fault, user_key
+from lastfm_crawl.items import FriendsPage, Member, Page, UserMark, name_fault, user_key
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.spiders.arguments import Argument, count, depth, each_once, names, switch
 from lastfm_crawl.spiders.base import ServiceSpider
 from lastfm_crawl.spiders.frontier import Frontier
 from lastfm_crawl.spiders.members import Members
+from lastfm_crawl.spiders.profile_checks import VALIDATE, ProfileChecks
 from lastfm_crawl.stop import PageLostError
 from lastfm_crawl.warehouse import queries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from scrapy.http import Response
     from twisted.python.failure import Failure
@@ -40,6 +41,7 @@ class FriendsSpider(ServiceSpider):
         "max_users": Argument(count, 10_000),
         "max_depth": Argument(depth),
         "full_profiles": Argument(switch, False),
+        **VALIDATE,
     }
 
     async def start(self) -> AsyncIterator[Request]:
@@ -51,16 +53,25 @@ class FriendsSpider(ServiceSpider):
     async def begin(self, _: Response) -> AsyncIterator[Any]:
         """Take up the walk where the warehouse says that it stands."""
         run = self.warehouse.run
-        seeds = each_once([*await run(queries.seeds), *(self.named("seeds") or ())])
-        self._members = Members(seeds, await run(queries.members))
+        members = await run(queries.members)
         self._profiles = await run(queries.users_fetched, "user.getInfo", self.since)
+        self._returned = await run(queries.returned, "user.getFriends", lastfm.get_friends("").list_params)
+        named = self.named("seeds") or []
+        seeds = each_once([*await run(queries.seeds), *named])
+        checks = ProfileChecks(self)
+        for seed in _unknown(named, members, self._profiles):
+            if (check := await checks.look(seed)) is not None:
+                yield check
+                if not check.total:
+                    seeds.remove(seed)
+        self._members = Members(seeds, members)
         self._frontier = Frontier(
             seeds,
             self.args["max_users"],
             self.args["max_depth"],
             members=self._members.ways(),
             stored=await run(queries.users_fetched, "user.getFriends", self.since),
-            unavailable=await run(queries.unavailable, self.started - lastfm.NEGATIVE_TTL),
+            unavailable=await run(queries.unavailable, self.marks_since(lastfm.NEGATIVE_TTL)),
         )
         self._pages: dict[tuple[str, int], Page] = {}
         self._times: dict[tuple[str, int], float] = {}
@@ -122,7 +133,7 @@ class FriendsSpider(ServiceSpider):
                     known = True
                 else:
                     call = lastfm.get_friends(user, page) if page else lastfm.get_info(user)
-                    yield self.ask(call, self.parse)
+                    yield self.ask_after(call, self.parse, self._returned.get(key) if page == 1 else None)
             if not known:
                 break
         self.done, self.total = frontier.lists_done, frontier.lists_known
@@ -154,6 +165,12 @@ class FriendsSpider(ServiceSpider):
         self._profiles.update(dict.fromkeys(map(user_key, left), 0.0))
         self.total += len(left)
         return [lastfm.get_info(name) for name in left]
+
+
+def _unknown(seeds: Iterable[str], members: Iterable[Member], profiles: Mapping[str, float]) -> list[str]:
+    """Those of *seeds* of whom the warehouse knows nothing."""
+    known = {user_key(member.name) for member in members} | profiles.keys()
+    return [seed for seed in seeds if user_key(seed) not in known]
 
 
 def _page(call: lastfm.Call) -> int:

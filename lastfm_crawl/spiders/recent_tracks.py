@@ -61,7 +61,7 @@ class RecentTracksSpider(UserListSpider):
 
     async def left(self) -> list[str]:
         """Every member who has not said lately that there is nothing to have."""
-        marks_since = self.started - lastfm.NEGATIVE_TTL
+        marks_since = self.marks_since(lastfm.NEGATIVE_TTL)
         method = "user.getRecentTracks"
         return await self.warehouse.run(queries.members_to_ask, method, marks_since, await self.logins())
 

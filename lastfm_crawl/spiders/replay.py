@@ -18,7 +18,7 @@ from lastfm_crawl.httpcache import StoreError, open_store
 from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError
 from lastfm_crawl.httpcache.keys import segment
 from lastfm_crawl.httpcache.packs import indexes, read_packs
-from lastfm_crawl.items import Admissions, Answered, Page, UserMark, user_key
+from lastfm_crawl.items import Admissions, Answered, Page, ProfileCheck, UserMark, user_key
 from lastfm_crawl.services import folder_of, lastfm, method_at
 from lastfm_crawl.spiders.arguments import ArgumentError
 from lastfm_crawl.spiders.retrace import Marks, Retrace, Run, Strangers
@@ -143,7 +143,7 @@ class ReplaySpider(Spider):
         self._strangers = Strangers(runs)
         past = _Past(runs)
         async for key, page in self._pages(reader, self._answers.others()):
-            if isinstance(page, Page):
+            if isinstance(page, Page) and not isinstance(page, ProfileCheck):  # which makes nobody a member
                 if self.plan.retraces:
                     past.note(page)
                 if admissions := self._strangers.admitted(page):

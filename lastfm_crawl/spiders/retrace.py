@@ -224,9 +224,9 @@ class Retrace:
         versions = self._lists.get(user_key(user), {}).get(number, ())
         return max((p for p in versions if since <= p.at < end), key=lambda page: page.at, default=None)
 
-    def unavailable(self, start: float) -> set[str]:
-        """Keys of users of whom nothing was asked."""
-        return self._marks.unavailable(start, start - lastfm.NEGATIVE_TTL)
+    def unavailable(self, start: float, since: float) -> set[str]:
+        """Keys of users of whom nothing was asked by a run that believed no mark from before *since*."""
+        return self._marks.unavailable(start, max(start - lastfm.NEGATIVE_TTL, since))
 
 
 class _Walk:
@@ -246,7 +246,7 @@ class _Walk:
             run.args["max_depth"],
             members=self.members.ways(),
             stored=past.users_loaded(self._since),
-            unavailable=past.unavailable(run.started),
+            unavailable=past.unavailable(run.started, self._since),
         )
 
     def admissions(self) -> Iterator[Admissions]:

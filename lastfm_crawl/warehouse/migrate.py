@@ -14,12 +14,16 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from importlib.resources.abc import Traversable
 
 FOLDER: Traversable = files("lastfm_crawl.warehouse") / "migrations"
 # Any number, the same in every process: the advisory lock of whoever migrates.
 _LOCK = 0x1A57F3
+
+
+class NewerSchemaError(ValueError):
+    """A newer version of this project made the tables: this one would not do right by them."""
 
 
 class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
@@ -28,9 +32,23 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
     def connect(self, dburi: Any) -> psycopg.Connection:
         return psycopg.connect(dburi.args["conninfo"], autocommit=True)
 
+    def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:  # noqa: ARG002
+        """Apply and mark in one transaction: yoyo takes two, and who is killed between them can never migrate again."""
+        with self.transaction():
+            migration.process_steps(self, "apply", force=force)
+            self.log_migration(migration, "apply")
+            self.mark_one(migration, log=False)
+
+
+def refuse_newer(applied: Iterable[str]) -> None:
+    """Raise :class:`NewerSchemaError` when one of the *applied* migrations is not among ours."""
+    ours = {migration.name.removesuffix(".sql") for migration in FOLDER.iterdir()}
+    if unknown := sorted(set(applied) - ours):
+        raise NewerSchemaError(f"made by a newer version of lastfm_crawl (migration {unknown[-1]}): update this one")
+
 
 def migrate(conninfo: str) -> None:
-    """Apply what is missing, each migration in a transaction of its own. Raises psycopg.Error."""
+    """Apply what is missing, each migration in a transaction of its own. Raises psycopg.Error and NewerSchemaError."""
     with _on_disk() as folder, psycopg.connect(conninfo, autocommit=True) as connection:
         migrations = yoyo.read_migrations(folder)
         # Held by the session, so it is gone when its process is; yoyo's own lock is a row that outlives a kill.
@@ -44,7 +62,9 @@ def migrate(conninfo: str) -> None:
             backend.create_lock_table()
             backend.break_lock()
             with backend.lock():
-                backend.apply_migrations(backend.to_apply(migrations))
+                missing = backend.to_apply(migrations)
+                refuse_newer(name for (name,) in connection.execute("SELECT migration_id FROM _yoyo_migration"))
+                backend.apply_migrations(missing)
         finally:
             backend.connection.close()
 

@@ -91,6 +91,22 @@ SET pages = excluded.pages, total = excluded.total, received = excluded.received
     fetched_at = excluded.fetched_at, bytes = excluded.bytes
 WHERE fetches.fetched_at <= excluded.fetched_at
 """
+# Of two answers to one question the older is told of by this alone; what was met, and not stored, is no part of it.
+_KEEP_EARLIER = """
+INSERT INTO earlier_answers (user_id, method, status, detail, fetched_at)
+SELECT s.user_id, s.method, older.status, older.detail, older.fetched_at
+FROM stage_fetches s
+JOIN fetches f USING (user_id, method, params, page)
+CROSS JOIN LATERAL (
+    SELECT f.status, f.detail, f.fetched_at WHERE f.fetched_at <= s.fetched_at
+    UNION ALL SELECT s.status, s.detail, s.fetched_at WHERE f.fetched_at > s.fetched_at) older
+WHERE s.method LIKE 'user.get%' AND older.status <> 'error' AND (f.fetched_at, f.status) <> (s.fetched_at, s.status)
+ON CONFLICT DO NOTHING
+"""
+_SAVE_EARLIER = """
+INSERT INTO earlier_answers (user_id, method, status, detail, fetched_at) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT DO NOTHING
+"""
 # Only what is not older than what was there before was written; the rest is left alone.
 _SAVED_FETCHES = """
 SELECT s.place, f.id FROM stage_fetches s
@@ -125,18 +141,18 @@ FROM stage_charts s, unnest(s.artists, s.ranks, s.playcounts) AS a (artist_id, r
 ORDER BY s.fetch_id, a.artist_id, a.rank
 """
 # A user is what the newest answer to that effect says, unless something newer contradicts it: any answer contradicts
-# "not found", the rest only an answer of the same method.
+# "not found", the rest only an answer of the same method. (The view lastfm_user_statuses tells the past by this rule.)
 _SAVE_STATUS = """
 UPDATE users u
 SET status = coalesce(mark.status, 'ok'), status_detail = mark.detail, status_at = mark.fetched_at
 FROM (SELECT DISTINCT user_id FROM stage_fetches) s
 LEFT JOIN LATERAL (
-    SELECT m.status, m.detail, m.fetched_at FROM fetches m
-    WHERE m.user_id = s.user_id AND m.page = 0
-      AND NOT EXISTS (SELECT FROM fetches f
-                      WHERE f.user_id = m.user_id AND f.page > 0 AND f.fetched_at > m.fetched_at
-                        AND (m.status = 'not_found' AND f.method LIKE 'user.%' OR f.method = m.method))
-    ORDER BY m.fetched_at DESC, m.status LIMIT 1) mark ON true
+    SELECT m.status, m.detail, m.fetched_at FROM user_answers m
+    WHERE m.user_id = s.user_id AND m.is_mark
+      AND NOT EXISTS (SELECT FROM user_answers a
+                      WHERE a.user_id = m.user_id AND NOT a.is_mark AND a.fetched_at > m.fetched_at
+                        AND (m.status = 'not_found' OR a.method = m.method))
+    ORDER BY m.fetched_at DESC, m.status, m.detail LIMIT 1) mark ON true
 WHERE u.id = s.user_id
   AND (u.status, u.status_detail, u.status_at)
       IS DISTINCT FROM (coalesce(mark.status, 'ok'), mark.detail, mark.fetched_at)
@@ -195,7 +211,7 @@ class PostgresSink:
             pages = [item for item in items if isinstance(item, Page)]
             admissions = [item for item in items if isinstance(item, Admissions)]
             self._load_users(cursor, pages, admissions)
-            loaded = self._load_fetches(cursor, self._newest(pages))
+            loaded = self._load_fetches(cursor, *_newest(pages))
             self._load_friendships(cursor, {i: p for i, p in loaded.items() if isinstance(p, FriendsPage)})
             self._load_user_artists(cursor, {i: p for i, p in loaded.items() if isinstance(p, TopArtistsPage)})
             spotify.load_tops(cursor, loaded)
@@ -211,16 +227,6 @@ class PostgresSink:
         self._users.commit()
         self._catalogue.commit()
         return self._changes
-
-    @staticmethod
-    def _newest(pages: Iterable[Page]) -> list[Page]:
-        """Of several answers to one question the newest."""
-        newest: dict[tuple[str, str, str, int], Page] = {}
-        for page in pages:
-            question = (user_key(page.user), page.method, page.params, _page(page))
-            if question not in newest or newest[question].fetched_at <= page.fetched_at:
-                newest[question] = page
-        return list(newest.values())
 
     def _load_users(self, cursor: psycopg.Cursor, pages: Sequence[Page], admissions: Sequence[Admissions]) -> None:
         """Add every user that is named, and keep the newest profile of each."""
@@ -267,24 +273,32 @@ class PostgresSink:
             for kind in _CHANGES.get(type(page), ()):
                 self._marks.add(kind, [self._users[user_key(page.user)]])
 
-    def _load_fetches(self, cursor: psycopg.Cursor, pages: list[Page]) -> dict[int, Page]:
-        """Record the answers; the pages by the id of their record, without those older than what is there."""
+    def _load_fetches(self, cursor: psycopg.Cursor, pages: Sequence[Page], earlier: Sequence[Page]) -> dict[int, Page]:
+        """Record the answers, and that there were *earlier* ones to some of the same questions; the pages by the id of
+        their record, without those older than what is there.
+        """
         if not pages:
             return {}
         _copy(cursor, "stage_fetches", [self._fetch_row(place, page) for place, page in enumerate(pages)])
         cursor.execute(_LOCK_USERS)
+        cursor.execute(_KEEP_EARLIER)
+        if earlier:
+            cursor.executemany(_SAVE_EARLIER, [self._earlier_row(page) for page in earlier])
         cursor.execute(_SAVE_FETCHES)
         cursor.execute(_SAVED_FETCHES)
         return {fetch: pages[place] for place, fetch in cursor.fetchall()}
 
     def _fetch_row(self, place: int, page: Page) -> tuple[Any, ...]:
         stored = page.received - sum(page.skipped.values())
-        status, detail = (page.status, page.detail) if isinstance(page, UserMark) else ("ok", None)
+        status, detail = _status(page)
         return (
             place, self._users[user_key(page.user)], page.method, page.params, _page(page), page.pages, page.total,
             page.received, stored, json.dumps(dict(page.skipped)), status, detail,
             _time(page.fetched_at), page.size,
         )  # fmt: skip
+
+    def _earlier_row(self, page: Page) -> tuple[Any, ...]:
+        return (self._users[user_key(page.user)], page.method, *_status(page), _time(page.fetched_at))
 
     def _load_friendships(self, cursor: psycopg.Cursor, pages: Mapping[int, FriendsPage]) -> None:
         if not pages:
@@ -327,6 +341,27 @@ class PostgresSink:
         _copy(cursor, "stage_members", rows)
         cursor.execute(_SAVE_MEMBERS)
         cursor.execute(_SAVE_WAYS)
+
+
+def _newest(pages: Iterable[Page]) -> tuple[list[Page], list[Page]]:
+    """Of several answers to one question the newest, and those of the others that tell something of their users."""
+    newest: dict[tuple[str, str, str, int], Page] = {}
+    earlier = []
+    for page in pages:
+        question = (user_key(page.user), page.method, page.params, _page(page))
+        known = newest.setdefault(question, page)
+        if known.fetched_at <= page.fetched_at:
+            newest[question] = page
+        older = min(known, page, key=lambda one: one.fetched_at)
+        repeated = (known.fetched_at, _status(known)) == (page.fetched_at, _status(page))
+        if not repeated and page.method.startswith("user.get") and _status(older)[0] != "error":
+            earlier.append(older)
+    return list(newest.values()), earlier
+
+
+def _status(page: Page) -> tuple[str, str | None]:
+    """What an answer says of its user, and in which words."""
+    return (page.status, page.detail) if isinstance(page, UserMark) else ("ok", None)
 
 
 def _page(page: Page) -> int:

@@ -128,8 +128,8 @@ def members_left(
     """Names of members whose list (*method*, *params*) is not complete, those nearest to the seeds first.
 
     A list is complete with all its pages, or the first *max_pages* of them, or with a mark that says that there is
-    none. Users found gone after *marks_since* are left out. A mark "private" from before its user logged in (*logins*:
-    when, by key) says nothing any more.
+    none. Users found gone after *marks_since* are left out; what was not there only because they were gone is not done
+    once they are back. A mark "private" from before its user logged in (*logins*: when, by key) says nothing any more.
     """
     rows = connection.execute(
         f"""
@@ -147,7 +147,10 @@ def members_left(
             WHERE f.user_id = u.id AND f.method = %(method)s AND f.params = %(params)s
               AND f.status IN ('not_found', 'private') AND f.fetched_at >= greatest(%(since)s, %(marks)s)
               AND NOT (f.status = 'private' AND f.fetched_at < coalesce(login.at, '-infinity'))
-              AND f.fetched_at >= coalesce(newest.fetched_at, '-infinity'))
+              AND f.fetched_at >= coalesce(newest.fetched_at, '-infinity')
+              AND NOT (f.status = 'not_found' AND EXISTS (  -- gone, and back
+                SELECT FROM fetches a
+                WHERE a.user_id = u.id AND a.method LIKE 'user.get%%' AND a.page > 0 AND a.fetched_at > f.fetched_at)))
           AND greatest(least(newest.pages, %(max_pages)s), 1) > (
             SELECT count(*) FROM fetches f
             WHERE f.user_id = u.id AND f.method = %(method)s AND f.params = %(params)s AND f.status = 'ok'
@@ -164,6 +167,24 @@ def members_left(
         },
     )
     return [name for (name,) in rows]
+
+
+def returned(connection: psycopg.Connection, method: str, params: str) -> dict[str, float]:
+    """Keys of users who were gone when their list (*method*, *params*) was asked for, and have answered to something
+    since: when they were gone.
+    """
+    rows = connection.execute(
+        """
+        SELECT u.key, extract(epoch FROM m.fetched_at)::float8
+        FROM fetches m JOIN users u ON u.id = m.user_id
+        WHERE m.method = %s AND m.params = %s AND m.page = 0 AND m.status = 'not_found'
+          AND EXISTS (
+            SELECT FROM fetches a
+            WHERE a.user_id = m.user_id AND a.method LIKE 'user.get%%' AND a.page > 0 AND a.fetched_at > m.fetched_at)
+        """,
+        [method, params],
+    )
+    return dict(rows.fetchall())
 
 
 def known_names(connection: psycopg.Connection, names: Sequence[str]) -> dict[str, str]:
@@ -294,6 +315,26 @@ def user_status(connection: psycopg.Connection, user: str) -> UserStatus | None:
     return UserStatus(*row) if row else None
 
 
+class StatusChange(NamedTuple):
+    """That a member had another status from then on; *detail* is what Last.fm said."""
+
+    status: str
+    detail: str | None
+    since: datetime
+
+
+def status_history(connection: psycopg.Connection, user: str) -> list[StatusChange]:
+    """How the status of *user* changed, oldest first: empty for who is no member, and who was never asked about."""
+    rows = connection.execute(
+        """
+        SELECT s.status, s.status_detail, s.since FROM users u JOIN lastfm_user_statuses s ON s.username = u.name
+        WHERE u.key = %s ORDER BY s.since
+        """,
+        [user_key(user)],
+    )
+    return [StatusChange(*row) for row in rows]
+
+
 class UserList(NamedTuple):
     """A list of a user that is no history: how many of the pages that Last.fm says it has are there."""
 
@@ -309,7 +350,8 @@ def user_pages(connection: psycopg.Connection, user: str) -> list[UserList]:
         """
         SELECT p.method, p.params, count(*), (array_agg(greatest(f.pages, 1) ORDER BY f.fetched_at DESC))[1]
         FROM current_pages p JOIN fetches f USING (id)
-        WHERE p.user_id = %(id)s AND f.user_id = %(id)s AND p.method <> 'user.getRecentTracks' AND p.page > 0
+        WHERE p.user_id = %(id)s AND f.user_id = %(id)s AND p.page > 0
+          AND p.method NOT IN ('user.getRecentTracks', 'user.page')
         GROUP BY p.method, p.params ORDER BY p.method, p.params
         """,
         {"id": _user_id(connection, user)},
@@ -334,8 +376,9 @@ def members_to_ask(
             WHERE m.user_id = u.id AND m.method = %(method)s AND m.status IN ('not_found', 'private')
               AND m.fetched_at >= %(marks)s
               AND NOT (m.status = 'private' AND m.fetched_at < coalesce(login.at, '-infinity'))
-              AND NOT EXISTS (SELECT FROM fetches f WHERE f.user_id = u.id AND f.method = m.method
-                              AND f.status = 'ok' AND f.fetched_at > m.fetched_at))
+              AND NOT EXISTS (SELECT FROM fetches f WHERE f.user_id = u.id AND f.status = 'ok'
+                              AND f.fetched_at > m.fetched_at
+                              AND (f.method = m.method OR m.status = 'not_found' AND f.method LIKE 'user.get%%')))
         ORDER BY u.crawl_depth NULLS LAST, u.key
         """,  # noqa: S608  (a constant of this module)
         {"method": method, "marks": _when(marks_since), **_logins(logins)},

@@ -125,6 +125,19 @@ async def test_private_is_a_result(middleware):
     assert middleware.stat("lost") == 0
 
 
+async def test_a_robots_txt_that_does_not_come_is_no_fault(middleware):
+    """Scrapy goes on without it, and logs a traceback unless it was ignored."""
+    with pytest.raises(IgnoreRequest):
+        await middleware.process_exception(Request("https://elsewhere/robots.txt"), DownloadTimeoutError("x"))
+
+
+@pytest.mark.parametrize("failure", [DownloadTimeoutError("x"), StoppedWaitingError()])
+async def test_what_may_go_missing_is_not_asked_again(middleware, failure):
+    request = Request("https://elsewhere/", meta={"call": get_info("rj"), "dont_retry": True})
+    assert await middleware.process_exception(request, failure) is None
+    assert (middleware.stat("failed_answers"), middleware.stat("lost")) == (0, 0)
+
+
 async def test_requests_without_a_call_are_none_of_its_business(middleware):
     request = Request("https://elsewhere/")
     assert await middleware.process_response(request, OVERLOADED) is OVERLOADED
@@ -485,7 +498,12 @@ async def test_an_unknown_refusal_is_recorded_and_lost(middleware):
 async def test_a_body_that_cannot_be_decompressed_is_asked_for_again(encoding):
     chain = {k: v for k, v in project_settings.DOWNLOADER_MIDDLEWARES.items() if "httpcache.middleware" not in k}
     crawler = crawler_with(
-        LASTFM_API_URL=API, BACKOFF_FIRST=0.0, BACKOFF_MAX=0.0, DOWNLOAD_DELAY=0, DOWNLOADER_MIDDLEWARES=chain
+        LASTFM_API_URL=API,
+        BACKOFF_FIRST=0.0,
+        BACKOFF_MAX=0.0,
+        DOWNLOAD_DELAY=0,
+        DOWNLOADER_MIDDLEWARES=chain,
+        DATA_DIR="unused",
     )
     manager = DownloaderMiddlewareManager.from_crawler(crawler)
 

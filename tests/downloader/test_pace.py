@@ -389,13 +389,13 @@ async def test_a_rate_limit_while_the_warehouse_is_away_is_known_when_it_is_back
 def test_the_paces_that_estimates_count_with():
     settings = Settings()
     settings.setmodule("lastfm_crawl.settings")
-    assert paces(settings) == {"user": 1.0, "spotify": 0.6, "musicbrainz": 1.0, "aoty": 3.0}
+    assert paces(settings) == {"user": 1.0, "page": 1.0, "spotify": 0.6, "musicbrainz": 1.0, "aoty": 3.0}
     settings.set("DOWNLOAD_DELAY", 0.1, "cmdline")
-    assert paces(settings) == {"user": 0.2, "spotify": 0.6, "musicbrainz": 1.0, "aoty": 3.0}
+    assert paces(settings) == {"user": 0.2, "page": 1.0, "spotify": 0.6, "musicbrainz": 1.0, "aoty": 3.0}
     settings.set("SPOTIFY_API_URL", "http://127.0.0.1:1/v1", "cmdline")
     settings.set("LASTFM_API_URL", "http://127.0.0.1:1/2.0/", "cmdline")
     settings.set("MUSICBRAINZ_DATABASE_URL", "postgresql:///mirror", "cmdline")
-    assert paces(settings) == {"user": 0.1, "spotify": 0.1, "musicbrainz": 0.0, "aoty": 3.0}
+    assert paces(settings) == {"user": 0.1, "page": 1.0, "spotify": 0.1, "musicbrainz": 0.0, "aoty": 3.0}
 
 
 def test_the_spiders_ask_as_fast_as_estimates_think():

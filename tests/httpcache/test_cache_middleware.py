@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
 import time
 from pathlib import Path
@@ -262,6 +263,17 @@ async def test_what_cannot_be_read_is_a_miss(cache, store, spoilt, caplog):
     assert decode(store.get(KEY)).body == BODY
     (archived,) = store.keys("archive/")
     assert store.get(archived) == spoilt
+
+
+async def test_what_a_newer_version_stored_is_not_asked_for_again(cache, store, caplog):
+    newer = gzip.compress(b'{"version": 2}')
+    store.put(KEY, newer)
+    with pytest.raises(IgnoreRequest, match="cannot be read"):
+        await cache.process_request(ask())
+    assert await closed(cache) == ["store_unavailable"]
+    assert f"{KEY}: it is an envelope of version 2" in caplog.text
+    assert (count(cache, "corrupt"), count(cache, "miss")) == (0, 0)
+    assert {key: store.get(key) for key in store.keys("")} == {KEY: newer}
 
 
 class Broken:

@@ -190,6 +190,7 @@ def test_one_user(db):
     assert detail["user"]["name"] == "RJ"
     assert detail["lists"] == [{"method": "user.getTopArtists", "params": ARTISTS, "done": 1, "pages": 3}]
     assert [one["reason"] for one in detail["failing"]] == ["Login: hidden"]
+    assert [one["status"] for one in detail["statuses"]] == ["ok", "private"]
     assert read_user(db, "nobody") is None
 
 

@@ -423,6 +423,7 @@ def test_the_user_is_the_same_in_any_case(call, answer, user):
 def test_an_answer_about_somebody_else_is_asked_for_again(call, answer):
     problem = bad(Call(call.method, "mixed_cas", call.params), answer)
     assert (problem.kind, problem.rule.action) == ("wrong_user", Action.RETRY)
+    assert problem.message.startswith("the answer is another user's: ")
 
 
 def test_an_answer_that_names_nobody_is_believed():

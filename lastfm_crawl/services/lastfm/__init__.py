@@ -5,6 +5,7 @@ answers: an automatic conversion of XML, in which numbers are strings and a list
 element, as an empty string, or not at all. All of these are normal here, never exceptions.
 """
 
+from lastfm_crawl.services.lastfm import profile_page
 from lastfm_crawl.services.lastfm.auth import (
     Session,
     consent_url,
@@ -19,13 +20,16 @@ from lastfm_crawl.services.lastfm.calls import (
     FRIENDS_LIMIT,
     MAX_LIMIT,
     METHODS,
+    PAGE_METHOD,
     PERIODS,
     Call,
+    PageCall,
     TagsCall,
     call_of,
     get_friends,
     get_info,
     get_loved_tracks,
+    get_page,
     get_recent_tracks,
     get_top_artists,
     get_top_tags,
@@ -57,6 +61,17 @@ SERVICE = Service(
     time_to_live,
     account="LASTFM_API_KEY",
 )
+#: The site, for profile pages alone: no key goes there.
+PAGES = Service(
+    "www.last.fm",
+    "LASTFM_URL",
+    "its robots.txt",
+    profile_page.call_of,
+    profile_page.read,
+    profile_page.mark,
+    profile_page.time_to_live,
+    robots=True,
+)
 
 __all__ = [
     "CHART_LIST_TTL",
@@ -66,11 +81,14 @@ __all__ = [
     "MAX_LIMIT",
     "METHODS",
     "NEGATIVE_TTL",
+    "PAGES",
+    "PAGE_METHOD",
     "PERIODS",
     "PROFILE_TTL",
     "SERVICE",
     "TAGS_TTL",
     "Call",
+    "PageCall",
     "Session",
     "TagsCall",
     "as_list",
@@ -79,6 +97,7 @@ __all__ = [
     "get_friends",
     "get_info",
     "get_loved_tracks",
+    "get_page",
     "get_recent_tracks",
     "get_top_artists",
     "get_top_tags",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import quote_plus, urlencode, urlsplit, urlunsplit
 
 from lastfm_crawl.httpcache.keys import param_text, request_key
 from lastfm_crawl.items import user_key
@@ -20,11 +20,13 @@ FRIENDS_LIMIT = 500
 
 DAY = 86_400
 
+#: What we call the question for a profile page: the site's business, not the API's, and nothing that a key belongs to.
+PAGE_METHOD = "user.page"
 #: The methods about users whose answers we can read.
 METHODS = frozenset(
     f"user.get{name}"
     for name in ("Info", "Friends", "TopArtists", "TopTracks", "LovedTracks", "RecentTracks", "WeeklyChartList")
-)
+) | {PAGE_METHOD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,19 @@ class Call:
     def url(self, api: str) -> str:
         """The keyless URL below *api*, parameters sorted: the same call always has the same URL."""
         return _url(api, self)
+
+
+@dataclass(frozen=True, slots=True)
+class PageCall(Call):
+    """The question whether the site has a profile page of a user."""
+
+    def __str__(self) -> str:
+        return f"the profile page of {self.user}"
+
+    def url(self, api: str) -> str:
+        """The page's address below *api*, which is the site here; blanks in old names are pluses, as the site's own."""
+        parts = urlsplit(api)
+        return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/user/{quote_plus(self.user)}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +143,11 @@ def call_of(method: str, params: Mapping[str, str]) -> Call | TagsCall:
 def get_info(user: str) -> Call:
     """The profile of *user*."""
     return Call("user.getInfo", user)
+
+
+def get_page(user: str) -> PageCall:
+    """Whether *user* has a profile page."""
+    return PageCall(PAGE_METHOD, user)
 
 
 def get_friends(user: str, page: int = 1) -> Call:

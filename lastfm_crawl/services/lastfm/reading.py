@@ -322,7 +322,10 @@ def read(call: Call | TagsCall, status: int, body: bytes) -> Page | TrackTags | 
         rule = rule_for(None, status, _message(answer))
         return Problem(rule, "no_list" if status < 400 else f"http_{status}", f"HTTP {status} without the list")
     if whose := _whose(call, answer):
-        return Problem(BROKEN, f"wrong_{whose}", f"the answer is another {whose}'s")
+        # Somebody else's answer comes now and then, and the next one is right. That a renamed user is answered for
+        # under the new name was never seen: the old one is "not found". If it happens, the loss names both.
+        named = f": {answer.named_user}" if whose == "user" else ""
+        return Problem(BROKEN, f"wrong_{whose}", f"the answer is another {whose}'s{named}")
     return page
 
 
