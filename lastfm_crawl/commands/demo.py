@@ -122,6 +122,7 @@ def _environment(url: str, data: str) -> dict[str, str]:
         **dict.fromkeys(config.SECRETS, ""),
         "LASTFM_API_KEY": "demo",
         "LASTFM_API_URL": url,
+        "LASTFM_URL": url.replace("/2.0/", "/"),
         "DATA_DIR": data,
         "SPOTIFY_API_URL": url.replace("/2.0/", "/spotify/v1"),
         "SPOTIFY_TOKEN_URL": url.replace("/2.0/", "/spotify/api/token"),
