@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Never in settings, arguments, URLs, logs or records: only in the environment, or where it refers to.
 SECRETS = ("LASTFM_API_KEY", "LASTFM_API_SECRET", "SPOTIFY_CLIENT_SECRET", "AOTY_PROXY_URL")
-#: Values by reference. Not put into the environment: every process that we start would inherit them.
-_fetched: dict[str, str] = {}
 #: The same of commands alone. No crawl sends them, so no answer is searched for them: a name may well occur in one.
 LOGINS = ("SCRAPYD_USERNAME", "SCRAPYD_PASSWORD")
 #: Settings that are places on the web.
@@ -36,8 +34,6 @@ URLS = (
     "AOTY_URL",
     "SCRAPYD_URL",
 )
-
-
 #: What these settings are, and the most they may be.
 _NUMBERS = {
     **dict.fromkeys(
@@ -50,6 +46,8 @@ _NUMBERS = {
     ),
     "MONITOR_MIN_ROWS": ("number of rows", math.inf),
 }
+#: Values by reference. Not put into the environment: every process that we start would inherit them.
+_fetched: dict[str, str] = {}
 
 
 def project_folder() -> Path | None:
@@ -143,7 +141,10 @@ def check(settings: BaseSettings) -> None:
 
 
 def _is_http(url: str) -> bool:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its message quotes what stands before the host, which may be a password
+        return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 

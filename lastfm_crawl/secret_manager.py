@@ -13,7 +13,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from lastfm_crawl.stop import Exit
+from lastfm_crawl.stop import CommandError, Exit
 
 if TYPE_CHECKING:
     from google.auth.transport.requests import AuthorizedSession
@@ -28,12 +28,8 @@ _TIMEOUT = 15
 _WRONG_REFERENCE = frozenset({400, 404})
 
 
-class SecretUnavailableError(Exception):
-    """A secret that cannot be had: one line that says why and what to do, and the exit code."""
-
-    def __init__(self, code: Exit, line: str) -> None:
-        super().__init__(line)
-        self.code = code
+class SecretUnavailableError(CommandError):
+    """A secret that cannot be had."""
 
 
 def fetch(name: str, reference: str) -> str:

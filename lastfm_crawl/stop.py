@@ -25,6 +25,14 @@ class Exit(int, Enum):
     RESUMABLE = 4
 
 
+class CommandError(Exception):
+    """What was asked for cannot be done: the exit code, and one line that says why and what to do."""
+
+    def __init__(self, code: Exit, line: str) -> None:
+        super().__init__(line)
+        self.code = code
+
+
 #: Finish reasons of ours, and the exit code each leads to; Scrapy's own (shutdown, closespider_…) are resumable.
 REASONS = {
     "key_rejected": Exit.CRITICAL,

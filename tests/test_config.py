@@ -47,3 +47,12 @@ def test_a_metrics_file_that_cannot_be_meant(chosen, path):
 def test_a_metrics_file(chosen, path, tmp_path):
     chosen.set("METRICS_FILE", path.format(tmp_path))
     config.check(chosen)
+
+
+def test_an_url_that_cannot_be_read_is_refused_without_its_password(chosen, monkeypatch):
+    monkeypatch.setenv("AOTY_PROXY_URL", "http://me:hunter\u2100@proxy.example:8080")
+    with pytest.raises(ValueError, match=r"^AOTY_PROXY_URL is not an http"):
+        config.check(chosen)
+    chosen.set("AOTY_URL", "http://[")
+    with pytest.raises(ValueError, match=r"^AOTY_URL='http://\['"):
+        config.check(chosen)

@@ -9,36 +9,25 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.console import Console
 from rich.table import Table
 
-from lastfm_crawl import config
+from lastfm_crawl.commands.ours import open_console, read_option
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.insight.wording import printable
 from lastfm_crawl.spiders.arguments import one_of
-from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import tastes
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
     import psycopg
-    from scrapy.settings import BaseSettings
 
+    from lastfm_crawl.commands.ours import OurCommand
     from lastfm_crawl.insight.named import Named
 
 FORMATS = ("table", "json", "csv")
 T = TypeVar("T")
-
-
-class NothingToShowError(Exception):
-    """There is no answer: the exit code and one line that says why."""
-
-    def __init__(self, code: Exit, line: str) -> None:
-        super().__init__(line)
-        self.code = code
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -47,32 +36,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="table", metavar="|".join(FORMATS), help="default: table")
 
 
-def answer(settings: BaseSettings | None, ask: Callable[[psycopg.Connection], T]) -> T:
-    """What *ask* returns for the warehouse, once what is derived is up to date. Raises NothingToShowError."""
-    assert settings is not None  # noqa: S101  (Scrapy sets it before run)
-    database = Database(settings["DATABASE_URL"], config.database_folder(settings))
-    try:
+def answer(command: OurCommand, ask: Callable[[psycopg.Connection], T]) -> T:
+    """What *ask* returns for the warehouse of *command*, once what is derived is up to date."""
+    with command.warehouse() as database:
         database.open()
         changed = len(database.run(tastes.changed_users))
         with working("reading lists of artists", changed) as advance:
             database.run(tastes.bring_up_to_date, advance)
         return database.run(ask)
-    except WarehouseUnavailableError as exc:
-        raise NothingToShowError(Exit.CRITICAL, f"the warehouse cannot be used: {exc}") from exc
-    finally:
-        database.close()
-
-
-def say(command: str, line: str) -> None:
-    """*line* beside the answer of *command*."""
-    sys.stderr.write(f"scrapy {command}: {printable(line)}\n")
-
-
-def number(option: str, text: str, least: int = 1) -> int:
-    """The whole number *text*, of *least* or more. Raises ValueError, one line that names the *option*."""
-    if not text.isascii() or not text.isdigit() or int(text) < least:
-        raise ValueError(f"{option}: {text!r} is not a whole number from {least} on")
-    return int(text)
 
 
 def names(option: str, text: str) -> list[str]:
@@ -98,27 +69,22 @@ def checked(given: list[str]) -> list[str]:
     return left
 
 
-def say_unsure(command: str, named: Named) -> None:
+def say_unsure(command: OurCommand, named: Named) -> None:
     """A line for each name that was not used."""
     for given, suggestion in named.doubtful:
-        say(command, f"{given!r} is not sure; did you mean {suggestion!r}?")
+        command.say(f"{given!r} is not sure; did you mean {suggestion!r}?")
     if named.unknown:
-        say(command, f"not in anybody's list: {', '.join(named.unknown)}")
+        command.say(f"not in anybody's list: {', '.join(named.unknown)}")
 
 
 def format_of(text: str) -> str:
     """One of FORMATS. Raises ValueError."""
-    try:
-        return str(one_of(*FORMATS)(text))
-    except ValueError as exc:
-        raise ValueError(f"--format: {text!r} is wrong: {exc}") from None
+    return read_option(one_of(*FORMATS), "--format", text)
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """*rows* below *title*; columns whose name begins with ``#`` are numbers."""
-    on_terminal = sys.stdout.isatty()
-    # A file or a pipe has no width: nothing is to be cut there.
-    console = Console(highlight=False, markup=False, width=None if on_terminal else 10_000)
+    console = open_console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         numeric = column.startswith("#")

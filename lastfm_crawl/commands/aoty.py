@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from lastfm_crawl import config
+from lastfm_crawl.commands.ours import OurCommand
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.items import AotyAlbum
 from lastfm_crawl.services import aoty as site
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import aoty
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import argparse
@@ -24,13 +22,14 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from lastfm_crawl.warehouse.database import Database
+
 #: Rows of a table that are saved in one transaction.
 BATCH = 1_000
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted; what was read is kept, run it again for the rest"
 
     def syntax(self) -> str:
         return "import FOLDER|PAGE.html|TABLE.csv"
@@ -44,32 +43,24 @@ class Command(ScrapyCommand):
             f" {', '.join(site.CSV_COLUMNS)}. Which of your albums they are, `scrapy match` finds out."
         )
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:  # noqa: ARG002  (Scrapy's signature)
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:  # noqa: ARG002  (Scrapy's signature)
         if len(args) != 2 or args[0] != "import":
             raise UsageError(f"say: {self.syntax()}")
         path = Path(args[1])
-        database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
+        read = self._table if path.suffix.lower() == ".csv" else self._pages
         try:
-            read = self._table if path.suffix.lower() == ".csv" else self._pages
             path.stat()  # before anything is started for nothing
-            database.open()
-            with working(f"importing {path}") as advance:
-                albums, skipped = read(database, path, advance)
-        except (ValueError, csv.Error) as exc:
-            self._end(Exit.WRONG_USE, str(exc))
+            with self.warehouse() as database:
+                database.open()
+                with working(f"importing {path}") as advance:
+                    albums, skipped = read(database, path, advance)
+        except csv.Error as exc:
+            raise ValueError(f"{path}: {exc}") from None
         except OSError as exc:
-            self._end(Exit.WRONG_USE, f"{exc.filename or path} cannot be read: {exc.strerror}")
-        except WarehouseUnavailableError as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {exc}")
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted; what was read is kept, run it again for the rest")
-        else:
-            print(f"{albums:,} albums imported; `scrapy match` finds out which of yours they are")
-            if skipped:
-                self._end(Exit.LOSSES, f"{len(skipped):,} skipped that hold no album: {', '.join(skipped[:3])}")
-        finally:
-            database.close()
+            raise ValueError(f"{exc.filename or path} cannot be read: {exc.strerror}") from None
+        print(f"{albums:,} albums imported; `scrapy match` finds out which of yours they are")
+        if skipped:
+            self.end(Exit.LOSSES, f"{len(skipped):,} skipped that hold no album: {', '.join(skipped[:3])}")
 
     @staticmethod
     def _table(database: Database, path: Path, advance: Callable[..., None]) -> tuple[int, list[str]]:
@@ -113,10 +104,6 @@ class Command(ScrapyCommand):
                 skipped.append(file.name)
             advance()
         return len(seen), skipped
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy aoty: {line}\n")
 
 
 def _html_files(path: Path) -> Iterator[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -10,11 +9,10 @@ from typing import TYPE_CHECKING
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from lastfm_crawl import config
+from lastfm_crawl.commands.ours import OurCommand
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import catalogue
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 from lastfm_crawl.warehouse.matches import record_import
 from lastfm_crawl.warehouse.sources import (
     SourceError,
@@ -30,10 +28,11 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from lastfm_crawl.warehouse.database import Database
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted; what was read is kept, run it again for the rest"
 
     def syntax(self) -> str:
         return "import FILE|bq://project.dataset.table"
@@ -49,24 +48,17 @@ class Command(ScrapyCommand):
             " looked for again by `scrapy match`."
         )
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:  # noqa: ARG002  (Scrapy's signature)
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:  # noqa: ARG002  (Scrapy's signature)
         if len(args) != 2 or args[0] != "import":
             raise UsageError(f"say: {self.syntax()}")
-        database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
         try:
-            database.open()
-            self._import(database, args[1])
+            with self.warehouse() as database:
+                database.open()
+                self._import(database, args[1])
         except SourceError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
+            self.end(Exit.WRONG_USE, str(exc))
         except SourceUnreachableError as exc:
-            self._end(Exit.CRITICAL, str(exc))
-        except WarehouseUnavailableError as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {exc}")
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted; what was read is kept, run it again for the rest")
-        finally:
-            database.close()
+            self.end(Exit.CRITICAL, str(exc))
 
     def _import(self, database: Database, source: str) -> None:
         """Batch after batch, each in a transaction; the import counts once all of it is there."""
@@ -86,11 +78,7 @@ class Command(ScrapyCommand):
         database.run(record_import, kind, source, rows)
         print(f"{rows:,} {kind} imported; `scrapy match` looks for what has no match yet")
         if skipped:
-            self._end(Exit.LOSSES, f"{sum(skipped.values()):,} rows were skipped: {_counted(skipped)}")
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy catalog: {line}\n")
+            self.end(Exit.LOSSES, f"{sum(skipped.values()):,} rows were skipped: {_counted(skipped)}")
 
 
 def _save(connection: psycopg.Connection, kind: str, batch: list[dict[str, object]], now: float) -> catalogue.Saved:

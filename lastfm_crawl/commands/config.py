@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
+from lastfm_crawl.commands.ours import OurCommand, open_console
 from lastfm_crawl.insight.effective import Value, values
 from lastfm_crawl.insight.wording import printable
 
 if TYPE_CHECKING:
     import argparse
 
-#: Of lines that nobody is to fold.
-_WIDTH = 500
 
-
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
-
+class Command(OurCommand, ScrapyCommand):
     def short_desc(self) -> str:
         return "Show every setting with its value and where it comes from; secrets are masked"
 
@@ -34,8 +27,7 @@ class Command(ScrapyCommand):
         super().add_options(parser)
         parser.add_argument("--json", action="store_true", help="as one JSON object, with what each setting means")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if args:
             raise UsageError("config takes no arguments but --json")
         found = values(self.settings)
@@ -46,8 +38,7 @@ class Command(ScrapyCommand):
 
 
 def _show(found: list[Value]) -> None:
-    # A file or a pipe has no width: nothing is to be cut there.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    console = open_console()
     for section, members in groupby(found, key=lambda one: one.section):
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column(section, no_wrap=True)

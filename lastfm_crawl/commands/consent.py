@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
-from lastfm_crawl.stop import Exit
+from lastfm_crawl.stop import CommandError, Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,14 +19,6 @@ PATIENCE = 300.0
 _STEP = 1.0
 #: Seconds; browsers open connections in advance on which nothing comes, and we serve one at a time.
 _PATIENCE_WITH_SILENCE = 2.0
-
-
-class LoginError(Exception):
-    """There is no login: one line that says why, and the exit code."""
-
-    def __init__(self, code: Exit, line: str) -> None:
-        super().__init__(line)
-        self.code = code
 
 
 class Shown(NamedTuple):
@@ -73,12 +66,12 @@ class Loopback:
 
 
 def post(url: str, form: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-    """The HTTP status and the body of the answer to *form*. Raises LoginError when there is none."""
+    """The HTTP status and the body of the answer to *form*. Raises CommandError when there is none."""
     request = urllib.request.Request(url, form, dict(headers), method="POST")  # noqa: S310  (checked)
     try:
         with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
             return response.status, response.read()
     except urllib.error.HTTPError as exc:
         return exc.code, exc.read()
-    except OSError as exc:
-        raise LoginError(Exit.RESUMABLE, f"{urlsplit(url).netloc} does not answer ({exc}); run it again") from exc
+    except (OSError, HTTPException) as exc:
+        raise CommandError(Exit.RESUMABLE, f"{urlsplit(url).netloc} does not answer ({exc}); run it again") from exc

@@ -12,15 +12,14 @@ from scrapy.commands import crawl
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
+from lastfm_crawl.commands.ours import WHERE_TO_GET, check_settings, not_set
 from lastfm_crawl.extensions.alerts import never_begun
 from lastfm_crawl.extensions.json_log import tell
 from lastfm_crawl.extensions.outcome import judge
-from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.jobdir import JobDir
 from lastfm_crawl.logins import Logins
 from lastfm_crawl.secret_manager import SecretUnavailableError
 from lastfm_crawl.stop import Exit
-from lastfm_crawl.warehouse.database import check_url
 
 if TYPE_CHECKING:
     import argparse
@@ -31,15 +30,6 @@ if TYPE_CHECKING:
     from scrapy.spiderloader import SpiderLoaderProtocol
 
 logger = logging.getLogger(__name__)
-
-#: What to do about a secret or setting that a spider needs.
-WHERE_TO_GET = {
-    "LASTFM_API_KEY": "get a key at https://www.last.fm/api/account/create",
-    "LASTFM_API_SECRET": "it stands beside the key at https://www.last.fm/api/accounts",
-    "SPOTIFY_CLIENT_ID": "create an app at https://developer.spotify.com/dashboard",
-    "SPOTIFY_CLIENT_SECRET": "create an app at https://developer.spotify.com/dashboard",
-    "CONTACT": "whoever is asked wants to know whom to write to: a mail address or URL of yours",
-}
 
 
 class Command(crawl.Command):
@@ -79,11 +69,7 @@ class Command(crawl.Command):
         spider_class = load_spider(self.crawler_process.spider_loader, spider, opts.spargs)
         if not self.settings.getbool("HTTPCACHE_IGNORE_MISSING"):
             self._check_credentials(spider_class)
-        config.check(self.settings)
-        open_store(config.store_location(self.settings))
-        for name in ("DATABASE_URL", "MUSICBRAINZ_DATABASE_URL"):
-            if self.settings[name]:
-                check_url(self.settings[name], name)
+        check_settings(self.settings)
 
     def _check_credentials(self, spider_class: type[Spider]) -> None:
         """Raise ValueError or SecretUnavailableError when something is not there that the spider cannot ask without."""
@@ -98,7 +84,7 @@ class Command(crawl.Command):
             )
         for name in needed:
             if not config.is_set(self.settings, name):
-                raise ValueError(f"{name} is not set: {WHERE_TO_GET[name]}; put it into the environment or .env")
+                raise ValueError(not_set(name))
 
     @staticmethod
     def _enter_jobdir(crawler: Crawler, opts: argparse.Namespace) -> JobDir | None:
@@ -119,13 +105,17 @@ class Command(crawl.Command):
                 logger.log(logging.ERROR if code else logging.INFO, line)
 
 
-def load_spider(loader: SpiderLoaderProtocol, name: str, arguments: Mapping[str, str]) -> Any:
-    """The class of the spider *name*. Raises ValueError, one line, when there is none, or none with these arguments."""
+def find_spider(loader: SpiderLoaderProtocol, name: str) -> Any:
+    """The class of the spider *name*. Raises ValueError, one line, when there is none."""
     try:
-        spider_class = loader.load(name)
+        return loader.load(name)
     except KeyError:
-        known = ", ".join(sorted(loader.list()))
-        raise ValueError(f"there is no spider {name!r}; there are {known}") from None
+        raise ValueError(f"there is no spider {name!r}; there are {', '.join(sorted(loader.list()))}") from None
+
+
+def load_spider(loader: SpiderLoaderProtocol, name: str, arguments: Mapping[str, str]) -> Any:
+    """:func:`find_spider`, which takes these *arguments*. Raises ValueError, one line, when it does not."""
+    spider_class = find_spider(loader, name)
     if hasattr(spider_class, "read"):
         spider_class.read(arguments)
     return spider_class

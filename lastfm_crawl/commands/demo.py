@@ -15,19 +15,20 @@ from rich.console import Console
 from rich.table import Table
 from scrapy.commands import ScrapyCommand
 
-from lastfm_crawl import config
+from lastfm_crawl import config, reference
 from lastfm_crawl.commands.children import child
+from lastfm_crawl.commands.ours import OurCommand
 from lastfm_crawl.commands.years import bars
 from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.insight import wording
 from lastfm_crawl.insight.years import Question, release_years
-from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import aoty_matches, matches, queries
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+
+    from lastfm_crawl.warehouse.database import Database
 
 # Up to a day that is past, so that the second demo has nothing to ask for.
 STEPS = (
@@ -42,22 +43,17 @@ STEPS = (
 CRAWL = ["-s", "DOWNLOAD_DELAY=0", "-s", "CONCURRENT_REQUESTS=16", "-s", "LOG_LEVEL=WARNING", "-s", "STATS_DUMP=0"]
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
-
+class Command(OurCommand, ScrapyCommand):
     def short_desc(self) -> str:
         return "Crawl a small sandbox end to end: no key, no server, no cloud account"
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:  # noqa: ARG002
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:  # noqa: ARG002
         self.settings.set("DATA_DIR", str(Path(self.settings["DATA_DIR"], "demo")), "cmdline")
         for name in ("RESPONSE_STORE", "DATABASE_URL"):
             self.settings.set(name, None, "cmdline")
         console = Console()
         started = time.monotonic()
-        database = Database(None, config.database_folder(self.settings))
-        try:
+        with self.warehouse() as database:
             with console.status("Starting the embedded PostgreSQL"):
                 database.open()
             with _sandbox() as url:
@@ -68,44 +64,13 @@ class Command(ScrapyCommand):
                         return
                 requests = _requests(url)
             self._summary(console, database, requests, time.monotonic() - started)
-        except WarehouseUnavailableError as exc:
-            sys.stderr.write(f"scrapy demo: the warehouse cannot be used: {exc}\n")
-            self.exitcode = int(Exit.CRITICAL)
-        except KeyboardInterrupt:
-            sys.stderr.write("scrapy demo: interrupted; run it again to go on\n")
-            self.exitcode = int(Exit.RESUMABLE)
-        finally:
-            database.close()
 
     def _crawl(self, words: list[str], url: str) -> int:
         """The exit code of ``scrapy crawl`` with *words* against the sandbox at *url*."""
-        assert self.settings is not None  # noqa: S101
-        # Set even where empty: what a .env file says is not for the demo.
-        environment = {
-            "LASTFM_API_KEY": "demo",
-            "LASTFM_API_SECRET": "",
-            "LASTFM_API_URL": url,
-            "DATA_DIR": self.settings["DATA_DIR"],
-            "RESPONSE_STORE": "",
-            "DATABASE_URL": "",
-            "ALERT_WEBHOOK": "",
-            "METRICS_FILE": "",
-            "JOB_WEBHOOK": "",
-            "SPOTIFY_API_URL": url.replace("/2.0/", "/spotify/v1"),
-            "SPOTIFY_TOKEN_URL": url.replace("/2.0/", "/spotify/api/token"),
-            "MUSICBRAINZ_API_URL": url.replace("/2.0/", "/musicbrainz/ws/2/"),
-            "MUSICBRAINZ_DATABASE_URL": "",
-            "AOTY_URL": url.replace("/2.0/", "/"),
-            "AOTY_PROXY_URL": "",
-            "CONTACT": "demo@example.org",
-            "SPOTIFY_CLIENT_ID": "demo",
-            "SPOTIFY_CLIENT_SECRET": "demonstration",
-        }
-        with child(["crawl", *words, *CRAWL], environment) as crawl:
+        with child(["crawl", *words, *CRAWL], _environment(url, self.settings["DATA_DIR"])) as crawl:
             return crawl.process.wait()
 
     def _summary(self, console: Console, database: Database, requests: int, seconds: float) -> None:
-        assert self.settings is not None  # noqa: S101
         totals = database.run(queries.totals)
         matched = database.run(matches.match_counts, "artist")
         years = database.run(release_years, "RJ", Question(by="decade"))
@@ -131,14 +96,42 @@ class Command(ScrapyCommand):
             console.print(bars(years, 40))
             console.print(wording.coverage(years), highlight=False)
         console.print(f"\nDone in {seconds:.0f} s. Run it again: it asks for nothing that it has.", highlight=False)
-        console.print(f"Answers:   {Path(location).resolve()}", highlight=False, soft_wrap=True)
-        console.print(f"Warehouse: {config.database_folder(self.settings).resolve()}", highlight=False, soft_wrap=True)
+        console.print(f"Answers:   {Path(location).resolve()}", highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"Warehouse: {config.database_folder(self.settings).resolve()}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
         console.print(
             "\nNext, with your own key (https://www.last.fm/api/account/create):\n"
             "  LASTFM_API_KEY=… CONTACT=you@example.org scrapy crawl friends -a seeds=YOUR_NAME -a max_users=100",
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _environment(url: str, data: str) -> dict[str, str]:
+    """What a crawl of the sandbox at *url* into the folder *data* is to find in place of the owner's settings.
+
+    All of ours are named, with their defaults: a sink that a .env file turns on is not for the demo.
+    """
+    defaults = {setting.name: setting.default for setting in reference.settings() if setting.from_environment}
+    return {
+        **defaults,
+        **dict.fromkeys(config.SECRETS, ""),
+        "LASTFM_API_KEY": "demo",
+        "LASTFM_API_URL": url,
+        "LASTFM_URL": url.replace("/2.0/", "/"),
+        "DATA_DIR": data,
+        "SPOTIFY_API_URL": url.replace("/2.0/", "/spotify/v1"),
+        "SPOTIFY_TOKEN_URL": url.replace("/2.0/", "/spotify/api/token"),
+        "MUSICBRAINZ_API_URL": url.replace("/2.0/", "/musicbrainz/ws/2/"),
+        "AOTY_URL": url.replace("/2.0/", "/"),
+        "CONTACT": "demo@example.org",
+        "SPOTIFY_CLIENT_ID": "demo",
+        "SPOTIFY_CLIENT_SECRET": "demonstration",
+    }
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
@@ -10,12 +9,11 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
+from lastfm_crawl.commands.ours import OurCommand, read_option
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.httpcache import StoreError, open_store
 from lastfm_crawl.spiders.arguments import one_of
-from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import exports
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import argparse
@@ -24,9 +22,8 @@ if TYPE_CHECKING:
     import psycopg
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted; nothing was written, run it again"
 
     def syntax(self) -> str:
         return f"[options] {'|'.join(exports.VIEWS)}"
@@ -46,33 +43,22 @@ class Command(ScrapyCommand):
         parser.add_argument("--format", default="ndjson", metavar=forms, help="default: ndjson, a JSON object a line")
         parser.add_argument("--out", metavar="PATH|gs://…", help="where to; compressed if the name ends in .gz")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if len(args) != 1 or args[0] not in exports.VIEWS:
             raise UsageError(f"say one of: {', '.join(exports.VIEWS)}")
+        form = cast("exports.Format", read_option(one_of(*exports.SUFFIXES), "--format", opts.format))
         try:
-            form = cast("exports.Format", one_of(*exports.SUFFIXES)(opts.format))
-        except ValueError as exc:
-            self._end(Exit.WRONG_USE, f"--format: {opts.format!r} is wrong: {exc}")
-            return
-        database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
-        try:
-            database.open()
-            with working(f"exporting {args[0]}") as advance:
-                place, rows = database.run(self._export, args[0], form, opts.out, advance)
-            print(f"{place}: {rows:,} {args[0]}")
+            with self.warehouse() as database:
+                database.open()
+                with working(f"exporting {args[0]}") as advance:
+                    place, rows = database.run(self._export, args[0], form, opts.out, advance)
         except exports.ExportError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
-        except WarehouseUnavailableError as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {exc}")
-        except StoreError as exc:
-            self._end(Exit.CRITICAL, str(exc))
+            raise ValueError(str(exc)) from None
+        except StoreError:
+            raise
         except OSError as exc:
-            self._end(Exit.WRONG_USE, f"{opts.out or exc.filename} cannot be written: {exc.strerror or exc}")
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted; nothing was written, run it again")
-        finally:
-            database.close()
+            raise ValueError(f"{opts.out or exc.filename} cannot be written: {exc.strerror or exc}") from None
+        print(f"{place}: {rows:,} {args[0]}")
 
     def _export(
         self,
@@ -83,13 +69,8 @@ class Command(ScrapyCommand):
         advance: Callable[[int], object],
     ) -> tuple[str, int]:
         """Where it is written, and how many rows."""
-        assert self.settings is not None  # noqa: S101
         if out:
             return out, exports.export_to(connection, kind, form, out, advance)
         store = open_store(config.store_location(self.settings))
         key, rows = exports.export_to_store(connection, kind, form, store, datetime.now(UTC).date(), advance)
         return f"{store.location}/{key}", rows
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy export: {line}\n")

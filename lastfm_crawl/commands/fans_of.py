@@ -8,9 +8,11 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl.commands import answers
+from lastfm_crawl.commands.ours import OurCommand, read_option
 from lastfm_crawl.insight.fans import MIN_FANS, liked_by_fans
 from lastfm_crawl.insight.named import look_up
-from lastfm_crawl.stop import Exit
+from lastfm_crawl.spiders.arguments import count
+from lastfm_crawl.stop import CommandError, Exit
 
 if TYPE_CHECKING:
     import argparse
@@ -21,9 +23,8 @@ if TYPE_CHECKING:
     from lastfm_crawl.insight.named import Named
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted"
 
     def syntax(self) -> str:
         return "[options] <artist>"
@@ -44,39 +45,27 @@ class Command(ScrapyCommand):
             "--min-fans", default=str(MIN_FANS), metavar="N", help=f"fans in common at least (default: {MIN_FANS})"
         )
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if len(args) != 1:
             raise UsageError("name one artist")
-
-        try:
-            (name,) = answers.checked(args)
-            kind, limit = answers.format_of(opts.format), answers.number("--limit", opts.limit)
-            fans = self._fans(name, limit, answers.number("--min-fans", opts.min_fans))
-        except ValueError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
-        except answers.NothingToShowError as exc:
-            self._end(exc.code, str(exc))
-        else:
-            _show(fans, kind)
+        (name,) = answers.checked(args)
+        kind, limit = answers.format_of(opts.format), read_option(count, "--limit", opts.limit)
+        _show(self._fans(name, limit, read_option(count, "--min-fans", opts.min_fans)), kind)
 
     def _fans(self, name: str, limit: int, least: int) -> Fans:
         def ask(connection: psycopg.Connection) -> tuple[Named, Fans | None]:
             named = look_up(connection, [name])
             return named, liked_by_fans(connection, named.chosen[0], limit, least) if named.chosen else None
 
-        named, fans = answers.answer(self.settings, ask)
-        answers.say_unsure("fans_of", named)
+        named, fans = answers.answer(self, ask)
+        answers.say_unsure(self, named)
         if fans is None or not fans.fans:
-            raise answers.NothingToShowError(Exit.WRONG_USE, "no such artist is in anybody's list")
+            raise CommandError(Exit.WRONG_USE, "no such artist is in anybody's list")
         if not fans.liked:
-            raise answers.NothingToShowError(
+            raise CommandError(
                 Exit.COMPLETE, f"{fans.artist} has {fans.fans:,} listeners; no {least} of them share another artist"
             )
         return fans
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        answers.say("fans_of", line)
 
 
 def _show(fans: Fans, kind: str) -> None:

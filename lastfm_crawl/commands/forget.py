@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-import psycopg
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
+from lastfm_crawl.commands.ours import OurCommand
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.httpcache import open_store
-from lastfm_crawl.insight.forgetting import BusyError, Forgetter, Forgetting
+from lastfm_crawl.insight.forgetting import Forgetter, Forgetting
 from lastfm_crawl.spiders.arguments import each_once, names
 from lastfm_crawl.stop import Exit
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import argparse
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
-
+class Command(OurCommand, ScrapyCommand):
     def syntax(self) -> str:
         return "[--dry-run] NAME ... | @FILE"
 
@@ -43,32 +38,15 @@ class Command(ScrapyCommand):
         super().add_options(parser)
         parser.add_argument("--dry-run", action="store_true", help="only say what would go")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if not args:
             raise UsageError(f"say: {self.syntax()}")
-        database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
-        try:
-            people = each_once(name for text in args for name in names(text))
-            config.check(self.settings)
-            store = open_store(config.store_location(self.settings))
-            with working("forgetting") as advance:
-                done = Forgetter(self.settings, database, store, people, advance, dry_run=opts.dry_run).run()
-            self._tell(done, len(people), dry_run=opts.dry_run)
-        except ValueError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
-        except OSError as exc:  # the store's errors, too
-            self._end(Exit.CRITICAL, str(exc))
-        except WarehouseUnavailableError as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {exc}")
-        except psycopg.Error as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {' '.join(str(exc).split())}")
-        except BusyError as exc:
-            self._end(Exit.RESUMABLE, str(exc))
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted; run it again to go on")
-        finally:
-            database.close()
+        people = each_once(name for text in args for name in names(text))
+        config.check(self.settings)
+        store = open_store(config.store_location(self.settings))
+        with self.warehouse() as database, working("forgetting") as advance:
+            done = Forgetter(self.settings, database, store, people, advance, dry_run=opts.dry_run).run()
+        self._tell(done, len(people), dry_run=opts.dry_run)
 
     def _tell(self, done: Forgetting, people: int, *, dry_run: bool) -> None:
         """What went, and what did not."""
@@ -81,10 +59,6 @@ class Command(ScrapyCommand):
         else:
             print(f"{people:,} {'is' if people == 1 else 'are'} forgotten: later runs leave them out")
         for line in done.faults:
-            self._end(Exit.LOSSES, line)
+            self.end(Exit.LOSSES, line)
         for line in done.behind:
-            self._end(Exit.RESUMABLE, line)
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy forget: {line}\n")
+            self.end(Exit.RESUMABLE, line)

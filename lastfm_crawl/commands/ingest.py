@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 from rich.console import Console
@@ -18,30 +17,27 @@ from scrapy.spiderloader import get_spider_loader
 
 from lastfm_crawl import config
 from lastfm_crawl.commands.children import child
-from lastfm_crawl.commands.crawl import WHERE_TO_GET
+from lastfm_crawl.commands.ours import OurCommand, check_settings, not_set, open_console, read_option
 from lastfm_crawl.commands.overview import FAILURES, Overview
 from lastfm_crawl.commands.songs import MAX_SONGS
 from lastfm_crawl.downloader.pace import paces
-from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.insight import estimates, phases
 from lastfm_crawl.insight.wording import duration
 from lastfm_crawl.spiders import arguments
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import jobs, queries
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError, check_url
+from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 from lastfm_crawl.warehouse.sinks import SETTINGS
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from typing import IO
 
     from lastfm_crawl.commands.overview import Row
     from lastfm_crawl.insight.estimates import Estimate
     from lastfm_crawl.insight.phases import Phase
     from lastfm_crawl.warehouse.jobs import Job
-
-T = TypeVar("T")
 
 MAX_USERS = 10_000
 QUICK_USERS, QUICK_SONGS, QUICK_CHARTS = 10, 100, 1
@@ -63,10 +59,7 @@ class _Asked(NamedTuple):
         return [name for name in estimates.PHASES if name not in self.left_out]
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
-
+class Command(OurCommand, ScrapyCommand):
     def syntax(self) -> str:
         return "--seeds a,b|@file [options]"
 
@@ -96,45 +89,28 @@ class Command(ScrapyCommand):
             help=f"a trial: {QUICK_USERS} users, {QUICK_SONGS} songs, {QUICK_CHARTS} page of each year's ratings",
         )
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if args:
             raise UsageError(f"ingest takes no arguments but options: {self.syntax()}")
-        database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
-        try:
-            asked = self._asked(opts)
+        asked = self._asked(opts)
+        with self.warehouse() as database:
             if opts.dry_run:
                 self._foretell(database, asked)
             else:
                 with Console(stderr=True).status("Opening the warehouse"):
                     database.open()
                 self._ingest(database, asked, [word for setting in opts.set for word in ("-s", setting)])
-        except ValueError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
-        except WarehouseUnavailableError as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {exc}")
-        except OSError as exc:
-            self._end(Exit.CRITICAL, f"{exc.filename} cannot be written: {exc.strerror}")
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted; run it again to go on")
-        finally:
-            database.close()
 
     def _asked(self, opts: argparse.Namespace) -> _Asked:
         """What the options and settings mean. Raises ValueError, one line."""
-        assert self.settings is not None  # noqa: S101
         config.refuse_secrets(assignment.partition("=")[0] for assignment in opts.set)
         if opts.seeds is None:
             raise ValueError("--seeds a,b or --seeds @file says with whom to begin")
-        seeds = _read(arguments.names, "--seeds", opts.seeds)
+        seeds = read_option(arguments.names, "--seeds", opts.seeds)
         users, songs = (QUICK_USERS, QUICK_SONGS) if opts.quick else (MAX_USERS, MAX_SONGS)
-        users = users if opts.max_users is None else _read(arguments.count, "--max-users", opts.max_users)
-        songs = songs if opts.max_songs is None else _read(arguments.count, "--max-songs", opts.max_songs)
-        config.check(self.settings)
-        open_store(config.store_location(self.settings))
-        for name in ("DATABASE_URL", "MUSICBRAINZ_DATABASE_URL"):
-            if self.settings[name]:
-                check_url(self.settings[name], name)
+        users = users if opts.max_users is None else read_option(arguments.count, "--max-users", opts.max_users)
+        songs = songs if opts.max_songs is None else read_option(arguments.count, "--max-songs", opts.max_songs)
+        check_settings(self.settings)
         until = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         charts = QUICK_CHARTS if opts.quick else None
         options = phases.Options(opts.seeds, users, songs, f"{until:%Y-%m-%d}", charts)
@@ -144,7 +120,6 @@ class Command(ScrapyCommand):
 
     def _left_out(self, opts: argparse.Namespace) -> dict[str, str]:
         """The phases that are not run, and why. Raises ValueError where nothing can be."""
-        assert self.settings is not None  # noqa: S101
         left_out = {}
         if not opts.histories:
             left_out["recent_tracks"] = "only with --histories"
@@ -159,7 +134,7 @@ class Command(ScrapyCommand):
                 if config.is_set(self.settings, need):
                     continue
                 if need == "LASTFM_API_KEY":
-                    raise ValueError(f"{need} is not set: {WHERE_TO_GET[need]}; put it into the environment or .env")
+                    raise ValueError(not_set(need))
                 left_out.setdefault(name, f"no {need}")
         return left_out
 
@@ -167,7 +142,6 @@ class Command(ScrapyCommand):
 
     def _ingest(self, database: Database, asked: _Asked, words: list[str]) -> None:
         """Run the phases one after another; *words* are given to each."""
-        assert self.settings is not None  # noqa: S101
         started = datetime.now(UTC)
         log = Path(self.settings["DATA_DIR"], "logs", f"ingest-{started:%Y%m%dT%H%M%SZ}.log").resolve()
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -181,8 +155,8 @@ class Command(ScrapyCommand):
                     continue
                 names = {later.phase.name for later in overview.rows[place:]}
                 overview.expected = self._count(database, asked, [name for name in asked.counted if name in names])
-                matched = row.phase.name == "match_again" and not enriched
-                if matched or _idle(row.phase, overview.expected):
+                nothing_new = row.phase.name == "match_again" and not enriched
+                if nothing_new or _idle(row.phase, overview.expected):
                     overview.end(row, None)
                     continue
                 code, interrupted = runner.run(row, words)
@@ -194,7 +168,6 @@ class Command(ScrapyCommand):
 
     def _count(self, database: Database, asked: _Asked, names: list[str]) -> dict[str, Estimate]:
         """The estimates of the phases with *names*."""
-        assert self.settings is not None  # noqa: S101
         if not names:
             return {}
         counts = database.run(estimates.count, asked.wanted, time.time(), names)
@@ -206,13 +179,12 @@ class Command(ScrapyCommand):
             return
         ends = [f"{row.phase.title} {row.state}" for row in overview.rows if row.state in {"with losses", *FAILURES}]
         advice = {Exit.LOSSES: "; run it again for what is missing", Exit.RESUMABLE: "; run it again to go on"}
-        self._end(code, f"{', '.join(ends) or 'interrupted'}{advice.get(code, '')}; the log: {overview.log}")
+        self.end(code, f"{', '.join(ends) or 'interrupted'}{advice.get(code, '')}; the log: {overview.log}")
 
     # --- the dry run ---
 
     def _foretell(self, database: Database, asked: _Asked) -> None:
         """Show the estimates. Nothing is written: a warehouse that is not there is not made."""
-        assert self.settings is not None  # noqa: S101
         counts = None
         if self.settings["DATABASE_URL"] or config.database_folder(self.settings).exists():
             database.open(as_it_is=True)
@@ -224,7 +196,7 @@ class Command(ScrapyCommand):
         if counts is None:
             counts = estimates.Counts(new_seeds=len(asked.wanted.seeds), left=dict.fromkeys(asked.counted, 0))
         found = estimates.estimates(counts, asked.wanted, paces(self.settings))
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+        console = open_console()
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in ("phase", "requests", "time", "MB stored", "", ""):
             table.add_column(title, justify="right" if title in {"requests", "time", "MB stored"} else "left")
@@ -237,10 +209,6 @@ class Command(ScrapyCommand):
             console.print(f"{name}: skipped, {why}")
         if not whole[0]:
             console.print("nothing would be asked for: all that there is to ask for is there")
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy ingest: {line}\n")
 
 
 class _Runner:
@@ -309,10 +277,3 @@ def _look(connection: psycopg.Connection, asked: _Asked, now: float) -> estimate
 def _cells(estimate: Estimate) -> tuple[str, ...]:
     """Phase, requests, time and megabytes."""
     return estimate.phase, f"{estimate.requests:,}", duration(estimate.seconds), f"{estimate.size / 1e6:,.1f}"
-
-
-def _read(read: Callable[[str], T], name: str, text: str) -> T:
-    try:
-        return read(text)
-    except ValueError as exc:
-        raise ValueError(f"{name} {text!r} is wrong: {exc}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 import webbrowser
 from datetime import UTC, datetime
@@ -13,16 +12,14 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
-from lastfm_crawl.commands.consent import PATIENCE, LoginError, Loopback, Shown, post
-from lastfm_crawl.commands.crawl import WHERE_TO_GET
+from lastfm_crawl.commands.consent import PATIENCE, Loopback, Shown, post
+from lastfm_crawl.commands.ours import OurCommand, not_set, one_user
 from lastfm_crawl.downloader.redact import redact
 from lastfm_crawl.items import user_key
 from lastfm_crawl.logins import Logins
-from lastfm_crawl.secret_manager import SecretUnavailableError
 from lastfm_crawl.services import lastfm
 from lastfm_crawl.services.problems import Action, Problem
-from lastfm_crawl.spiders.arguments import names
-from lastfm_crawl.stop import Exit
+from lastfm_crawl.stop import CommandError, Exit
 
 if TYPE_CHECKING:
     import argparse
@@ -35,9 +32,8 @@ _NOT_YET = "error_14"
 _PASSING = frozenset({Action.RETRY, Action.RETRY_SMALLER, Action.SLOW_DOWN})
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted; nobody was logged in"
 
     def syntax(self) -> str:
         return "login [NAME] | logout NAME | logins"
@@ -57,36 +53,27 @@ class Command(ScrapyCommand):
         super().add_options(parser)
         parser.add_argument("--no-browser", action="store_true", help="login: show the address, open nothing")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
-        try:
-            config.check(self.settings)
-            match args:
-                case ["login"]:
-                    self._login(None, browser=not opts.no_browser)
-                case ["login", name]:
-                    self._login(_one(name), browser=not opts.no_browser)
-                case ["logout", name]:
-                    gone = Logins(self.settings, "lastfm").forget(_one(name))
-                    print(f"{name} is logged out" if gone else f"{name} was not logged in")
-                case ["logins"]:
-                    for login in Logins(self.settings, "lastfm").all().values():
-                        print(f"{login.user} since {datetime.fromtimestamp(login.at, UTC):%Y-%m-%d %H:%M} UTC")
-                case _:
-                    raise UsageError(f"say one of: {self.syntax()}")
-        except ValueError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
-        except (LoginError, SecretUnavailableError) as exc:
-            self._end(exc.code, str(exc))
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted; nobody was logged in")
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
+        config.check(self.settings)
+        match args:
+            case ["login"]:
+                self._login(None, browser=not opts.no_browser)
+            case ["login", name]:
+                self._login(one_user(name), browser=not opts.no_browser)
+            case ["logout", name]:
+                gone = Logins(self.settings, "lastfm").forget(one_user(name))
+                print(f"{name} is logged out" if gone else f"{name} was not logged in")
+            case ["logins"]:
+                for login in Logins(self.settings, "lastfm").all().values():
+                    print(f"{login.user} since {datetime.fromtimestamp(login.at, UTC):%Y-%m-%d %H:%M} UTC")
+            case _:
+                raise UsageError(f"say one of: {self.syntax()}")
 
     def _login(self, user: str | None, *, browser: bool) -> None:
         """Last.fm's desktop flow: a token, the user's consent to it, and a session for it.
 
-        Raises LoginError, SecretUnavailableError and ValueError.
+        Raises CommandError and ValueError.
         """
-        assert self.settings is not None  # noqa: S101
         config.fetch_secrets("LASTFM_API_KEY", "LASTFM_API_SECRET")
         app = _App(self.settings["LASTFM_API_URL"], config.user_agent(self.settings))
         token = app.token()
@@ -101,15 +88,14 @@ class Command(ScrapyCommand):
             session = app.session(token, loopback)
         if user is not None and user_key(session.user) != user_key(user):
             line = f"the browser is logged in with Last.fm as {session.user}, not as {user}; nobody was logged in"
-            raise LoginError(Exit.LOSSES, line)
+            raise CommandError(Exit.LOSSES, line)
         Logins(self.settings, "lastfm").keep(session.user, session.key)
         print(
             f"{session.user} is logged in; `scrapy crawl recent_tracks -a users={session.user}` fetches their history"
         )
 
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy lastfm: {redact(line)}\n")
+    def say(self, line: str) -> None:
+        super().say(redact(line))
 
 
 class _App:
@@ -125,14 +111,14 @@ class _App:
         return lastfm.consent_url(self._api, self._key, token)
 
     def token(self) -> str:
-        """A token that nobody has consented to yet. Raises LoginError."""
+        """A token that nobody has consented to yet. Raises CommandError."""
         answer = lastfm.read_token(*self._post("auth.getToken"))
         if isinstance(answer, Problem):
             raise _error(answer)
         return answer
 
     def session(self, token: str, loopback: Loopback) -> lastfm.Session:
-        """The session that the consent to *token* opens; *loopback* is served until then. Raises LoginError."""
+        """The session that the consent to *token* opens; *loopback* is served until then. Raises CommandError."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             look = time.monotonic() + _INTERVAL
@@ -143,32 +129,26 @@ class _App:
                 return answer
             if answer.kind != _NOT_YET and answer.rule.action not in _PASSING:
                 raise _error(answer)
-        raise LoginError(Exit.RESUMABLE, "nobody consented within five minutes; run it again")
+        raise CommandError(Exit.RESUMABLE, "nobody consented within five minutes; run it again")
 
     def _post(self, method: str, **params: str) -> tuple[int, bytes]:
         return post(self._api, lastfm.login_call(method, self._key, self._secret, **params), self._headers)
 
 
-def _one(text: str) -> str:
-    """The user whom *text* names. Raises ValueError when these are several."""
-    user, *others = names(text)
-    if others:
-        raise ValueError(f"{text!r} names more than one user")
-    return user
-
-
 def _needed(name: str) -> str:
     value = config.secret(name)
     if value is None:
-        raise ValueError(f"{name} is not set: {WHERE_TO_GET[name]}; put it into the environment or .env")
+        raise ValueError(not_set(name))
     return value
 
 
-def _error(problem: Problem) -> LoginError:
+def _error(problem: Problem) -> CommandError:
     """What *problem*, instead of a token or a session, means for the login."""
     if problem.rule.action is Action.STOP_KEY:
         line = f"Last.fm refuses the key ({problem.message}); check LASTFM_API_KEY and LASTFM_API_SECRET"
-        return LoginError(Exit.CRITICAL, line)
+        return CommandError(Exit.CRITICAL, line)
     if problem.rule.action in _PASSING:
-        return LoginError(Exit.RESUMABLE, f"Last.fm cannot log anybody in now ({problem.message}); run it again later")
-    return LoginError(Exit.LOSSES, f"Last.fm logs nobody in ({problem.message}); run it again")
+        return CommandError(
+            Exit.RESUMABLE, f"Last.fm cannot log anybody in now ({problem.message}); run it again later"
+        )
+    return CommandError(Exit.LOSSES, f"Last.fm logs nobody in ({problem.message}); run it again")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from lastfm_crawl import config
+from lastfm_crawl.commands.ours import OurCommand, open_console
 from lastfm_crawl.commands.working import working
-from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import aoty_matches, artist_matches, matches, track_matches
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import argparse
@@ -22,11 +18,10 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from lastfm_crawl.warehouse.database import Database
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
 
+class Command(OurCommand, ScrapyCommand):
     def short_desc(self) -> str:
         return "Match artists and tracks with the imported catalogue, typos included"
 
@@ -40,22 +35,14 @@ class Command(ScrapyCommand):
         super().add_options(parser)
         parser.add_argument("--again", action="store_true", help="look for everything again, sure matches included")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if args:
             raise UsageError("match takes no arguments but --again")
-        database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
-        try:
+        with self.warehouse() as database:
             database.open()
             looked = [self._artists(database, again=opts.again), self._tracks(database, again=opts.again)]
             self._ratings(database)
             self._tell(database, looked=any(looked))
-        except WarehouseUnavailableError as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {exc}")
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted; run it again to go on")
-        finally:
-            database.close()
 
     def _artists(self, database: Database, *, again: bool) -> bool:
         """Match the artists; False when there is no catalogue to look in."""
@@ -98,7 +85,7 @@ class Command(ScrapyCommand):
     def _tell(self, database: Database, *, looked: bool) -> None:
         if not looked:
             print("there is no catalogue yet: `scrapy catalog import FILE` brings one")
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+        console = open_console()
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in ("", "of", "accepted", "by", "to review", "share of plays"):
             table.add_column(title, justify="left" if title in {"", "by"} else "right", no_wrap=title != "by")
@@ -108,10 +95,6 @@ class Command(ScrapyCommand):
             share = f"{counts.plays_accepted / counts.plays:.1%}" if counts.plays else ""
             table.add_row(f"{kind}s", f"{counts.all:,}", f"{counts.accepted:,}", tiers, f"{counts.review:,}", share)
         console.print(table)
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy match: {line}\n")
 
 
 def _match_artists(connection: psycopg.Connection, index: Any, ids: Sequence[int], version: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
@@ -143,7 +144,8 @@ class Overview:
             self._say(f"{row.phase.title}: {', '.join(filter(None, [row.state, row.note, done, took]))}")
 
     def line(self, text: str) -> None:
-        """A line of the log."""
+        """A line of the log, plain or JSON."""
+        text = _plain(text)
         if not (found := _ALARM.search(text)):
             return
         text = "".join(char if char.isprintable() else " " for char in text[max(found.start("what"), 0) :])
@@ -214,6 +216,15 @@ def _progress(row: Row, expected: float, *, units: bool = True) -> tuple[str, st
     rate = f"{60 * row.rate:,.0f}/min" if row.rate else ""
     left = row.left(expected)
     return done, rate, duration(left) if left >= 1 else ""
+
+
+def _plain(line: str) -> str:
+    """A line of a log as it reads without LOG_FORMAT=json."""
+    try:
+        entry = json.loads(line)
+        return f"{entry['time']} UTC [{entry['logger']}] {entry['level']}: {entry['message']}"
+    except (ValueError, LookupError, TypeError):
+        return line
 
 
 def _about(estimate: Estimate) -> str:

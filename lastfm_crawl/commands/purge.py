@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import psycopg
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
+from lastfm_crawl.commands.ours import OurCommand, confirm, read_option
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.httpcache import open_store
-from lastfm_crawl.insight.forgetting import BusyError
 from lastfm_crawl.insight.purging import purge_all
 from lastfm_crawl.spiders.arguments import days
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import spotify
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import argparse
 
     from lastfm_crawl.httpcache import Storage
+    from lastfm_crawl.warehouse.database import Database
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
-
+class Command(OurCommand, ScrapyCommand):
     def syntax(self) -> str:
         return "spotify [--older-than DAYS] | --all [--confirm PHRASE]"
 
@@ -53,39 +47,20 @@ class Command(ScrapyCommand):
         parser.add_argument("--all", action="store_true", help="forget everything, of every service, in every place")
         parser.add_argument("--confirm", metavar="PHRASE", help="--all: what it would ask you to type")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if args != ([] if opts.all else ["spotify"]):
             raise UsageError(f"say: {self.syntax()}")
-        database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
-        try:
-            config.check(self.settings)
-            store = open_store(config.store_location(self.settings))
+        config.check(self.settings)
+        store = open_store(config.store_location(self.settings))
+        with self.warehouse() as database:
             if opts.all:
                 self._purge_all(database, store, opts.confirm)
             else:
                 self._purge_spotify(database, store, opts.older_than)
-        except ValueError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
-        except OSError as exc:  # the store's errors, too
-            self._end(Exit.CRITICAL, str(exc))
-        except WarehouseUnavailableError as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {exc}")
-        except psycopg.Error as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {' '.join(str(exc).split())}")
-        except BusyError as exc:
-            self._end(Exit.RESUMABLE, str(exc))
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted; run it again to go on")
-        finally:
-            database.close()
 
     @staticmethod
     def _purge_spotify(database: Database, store: Storage, older_than: str) -> None:
-        try:
-            before = time.time() - days(older_than)
-        except ValueError as exc:
-            raise ValueError(f"--older-than {older_than!r} is wrong: {exc}") from None
+        before = time.time() - read_option(days, "--older-than", older_than)
         database.open()
         # The rows first: whoever is interrupted then finds the answers the next time.
         rows = database.run(spotify.purge, before)
@@ -101,23 +76,11 @@ class Command(ScrapyCommand):
 
     def _purge_all(self, database: Database, store: Storage, phrase: str | None) -> None:
         """Raises ValueError when nobody confirms it."""
-        assert self.settings is not None  # noqa: S101
-        if phrase is None and sys.stdin.isatty():
-            print(f"Everything goes: the warehouse, and all that is in {store.location}. There is no way back.")
-            with suppress(EOFError):
-                phrase = input(f"Type {store.location} to confirm: ")
-        if phrase is None:
-            raise ValueError(f"--all wants to be confirmed: on a terminal, or with --confirm {store.location!r}")
-        if phrase.strip() != store.location:
-            raise ValueError(f"nothing was done: {phrase!r} is not {store.location!r}")
+        confirm(store.location, phrase, f"Everything goes: the warehouse, and all that is in {store.location}.")
         with working("purging") as advance:
             done = purge_all(self.settings, database, store, advance)
         for what, count in sorted(done.removed.items()):
             print(f"{count:>10,}  {what}")
         print("everything is forgotten" if done.removed else "nothing to remove")
         for line in done.behind:
-            self._end(Exit.RESUMABLE, line)
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy purge: {line}\n")
+            self.end(Exit.RESUMABLE, line)

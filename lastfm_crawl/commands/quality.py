@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from lastfm_crawl import config
+from lastfm_crawl.commands.ours import OurCommand, open_console
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.insight.quality import STEPS, report
 from lastfm_crawl.insight.wording import percent, printable
-from lastfm_crawl.stop import Exit
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
+
+    from rich.console import Console
 
     from lastfm_crawl.insight.checks import Finding
     from lastfm_crawl.insight.quality import Quality
@@ -29,13 +27,10 @@ if TYPE_CHECKING:
 
 #: Columns that stand on the right.
 _NUMBERS = {"count", "of", "share", "wanted", "score", "batches", "seconds each", "longest", "cache hits"}
-#: Of lines that nobody is to fold.
-_WIDTH = 500
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted"
 
     def short_desc(self) -> str:
         return "Show how complete and how sound the data is"
@@ -50,36 +45,21 @@ class Command(ScrapyCommand):
         super().add_options(parser)
         parser.add_argument("--json", action="store_true", help="everything, as one JSON object")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if args:
             raise UsageError("quality takes no arguments but --json")
-        database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
-        try:
+        with self.warehouse() as database:
             database.open()
             with working("looking", STEPS) as advance:
                 quality = database.run(report, advance)
-        except WarehouseUnavailableError as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {exc}")
-            return
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted")
-            return
-        finally:
-            database.close()
         if opts.json:
             print(json.dumps(quality.as_json(), indent=2))
         else:
             _show(quality)
 
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy quality: {line}\n")
-
 
 def _show(quality: Quality) -> None:
-    # A file or a pipe has no width: nothing is to be cut there.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    console = open_console()
     _figures(console, "coverage", quality.coverage)
     _figures(console, "match rates", quality.match_rates)
     rows = ((m.kind, m.band, m.tier, f"{m.count:,}") for m in quality.matched)

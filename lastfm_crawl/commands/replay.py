@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from lastfm_crawl import config
-from lastfm_crawl.commands.crawl import tune_interpreter
+from lastfm_crawl.commands.crawl import find_spider, tune_interpreter
+from lastfm_crawl.commands.ours import check_settings, read_option
 from lastfm_crawl.extensions.alerts import never_begun
 from lastfm_crawl.extensions.json_log import tell
 from lastfm_crawl.extensions.outcome import judge
-from lastfm_crawl.httpcache import open_store
 from lastfm_crawl.spiders.arguments import count, each_once, names
 from lastfm_crawl.spiders.replay import BULK, OFFLINE, ORIGINS, Plan, ReplaySpider
 from lastfm_crawl.stop import Exit
-from lastfm_crawl.warehouse.database import check_url
 from lastfm_crawl.warehouse.sinks import SETTINGS
 
 if TYPE_CHECKING:
@@ -93,16 +91,13 @@ class Command(ScrapyCommand):
             raise ValueError(f"--from: {opts.origin!r} is none of {', '.join(ORIGINS)}")
         plan = Plan(
             methods=None if spider == "all" else self._methods(spider),
-            users=tuple(each_once(name for text in opts.user or () for name in _read(names, "--user", text))),
-            since=opts.since and _read(_time, "--since", opts.since),
+            users=tuple(each_once(name for text in opts.user or () for name in read_option(names, "--user", text))),
+            since=opts.since and read_option(_time, "--since", opts.since),
             origin=opts.origin,
-            workers=_read(count, "--workers", opts.workers) if opts.workers else Plan.workers,
+            workers=read_option(count, "--workers", opts.workers) if opts.workers else Plan.workers,
             dry_run=opts.dry_run,
         )
-        config.check(self.settings)
-        open_store(config.store_location(self.settings))
-        if self.settings["DATABASE_URL"]:
-            check_url(self.settings["DATABASE_URL"])
+        check_settings(self.settings)
         for settings, priority in ((OFFLINE, "cmdline"), (BULK, "spider")):
             for name, value in settings.items():
                 self.settings.set(name, value, priority)
@@ -125,12 +120,7 @@ class Command(ScrapyCommand):
 
     def _methods(self, spider: str) -> frozenset[str]:
         assert self.crawler_process is not None  # noqa: S101
-        spiders = self.crawler_process.spider_loader
-        try:
-            spider_class: Any = spiders.load(spider)
-        except KeyError:
-            raise ValueError(f"there is no spider {spider!r}; there are {', '.join(sorted(spiders.list()))}") from None
-        return frozenset(spider_class.methods)
+        return frozenset(find_spider(self.crawler_process.spider_loader, spider).methods)
 
     def _tell(self, spider: ReplaySpider, stats: dict[str, Any]) -> None:
         loaded = "read" if spider.plan.dry_run else "loaded"
@@ -141,13 +131,6 @@ class Command(ScrapyCommand):
     def _end(self, code: Exit, lines: list[str]) -> None:
         self.exitcode = int(code)
         tell("replay", lines)
-
-
-def _read(reader: Any, option: str, text: str) -> Any:
-    try:
-        return reader(text)
-    except ValueError as exc:
-        raise ValueError(f"{option}: {text!r} is wrong: {exc}") from None
 
 
 def _time(text: str) -> float:

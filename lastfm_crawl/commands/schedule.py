@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +14,14 @@ from scrapy.spiderloader import get_spider_loader
 from scrapy.utils.conf import arglist_to_dict
 
 from lastfm_crawl import config
-from lastfm_crawl.commands.answers import say, show_table
+from lastfm_crawl.commands.answers import show_table
 from lastfm_crawl.commands.crawl import load_spider
-from lastfm_crawl.commands.scrapyd import Job, Scrapyd, ScrapydError
+from lastfm_crawl.commands.ours import OurCommand
+from lastfm_crawl.commands.scrapyd import Job, Scrapyd
 from lastfm_crawl.insight.wording import printable
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import queries
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
+from lastfm_crawl.warehouse.database import WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import argparse
@@ -33,9 +32,8 @@ if TYPE_CHECKING:
 COLUMNS = ("job", "spider", "state", "started", "ended", "#exit code", "finish reason")
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted"
 
     def syntax(self) -> str:
         return "run SPIDER [-a NAME=VALUE]... [--job ID] | list | cancel ID | logs ID"
@@ -57,8 +55,7 @@ class Command(ScrapyCommand):
         )
         parser.add_argument("--job", metavar="ID", help="run: its id (default: Scrapyd makes one)")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         actions: dict[str, Callable[[], None]] = {
             "run": lambda: self._run(args[1], _pairs(opts.spargs, "-a"), _pairs(opts.set, "-s"), opts.job),
             "list": self._list,
@@ -70,23 +67,11 @@ class Command(ScrapyCommand):
             raise UsageError(f"say one of: {self.syntax()}")
         if action != "run" and (opts.spargs or opts.job):
             raise UsageError("-a and --job belong to run")
-        try:
-            config.check(self.settings)
-            self._scrapyd = Scrapyd(f"{self.settings['SCRAPYD_URL'].rstrip('/')}/")
-            actions[action]()
-        except ValueError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
-        except ScrapydError as exc:
-            self._end(exc.code, str(exc))
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted")
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        say("schedule", line)
+        config.check(self.settings)
+        self._scrapyd = Scrapyd(f"{self.settings['SCRAPYD_URL'].rstrip('/')}/")
+        actions[action]()
 
     def _run(self, spider: str, arguments: dict[str, str], settings: dict[str, str], job: str | None) -> None:
-        assert self.settings is not None  # noqa: S101
         _refuse_secrets({**arguments, **settings})
         load_spider(get_spider_loader(self.settings), spider, arguments)
         if job is not None:
@@ -109,33 +94,29 @@ class Command(ScrapyCommand):
             code = "" if run is None or run.exit_code is None else str(run.exit_code)
             reason = (run and run.finish_reason) or ("killed" if run and job.state == "finished" else "")
             rows.append((job.id, job.spider, job.state, job.started, job.ended, code, reason))
-        assert self.settings is not None  # noqa: S101
         show_table(f"{len(rows)} jobs at {self.settings['SCRAPYD_URL']}", COLUMNS, rows)
 
     def _runs(self, jobs: Iterable[str]) -> list[JobRun]:
         """What the run record knows of *jobs*: nothing, with a line, where the warehouse is out of reach."""
-        assert self.settings is not None  # noqa: S101
         folder = config.database_folder(self.settings)
         if not self.settings["DATABASE_URL"] and not folder.exists():
-            say("schedule", f"there is no warehouse in {folder}, so no exit codes are shown (DATABASE_URL, DATA_DIR)")
+            self.say(f"there is no warehouse in {folder}, so no exit codes are shown (DATABASE_URL, DATA_DIR)")
             return []
-        database = Database(self.settings["DATABASE_URL"], folder)
         try:
-            database.open()
-            return database.run(queries.runs_of_jobs, list(jobs))
+            with self.warehouse() as database:
+                database.open()
+                return database.run(queries.runs_of_jobs, list(jobs))
         except WarehouseUnavailableError as exc:
-            say("schedule", f"the warehouse cannot be used, so no exit codes are shown: {exc}")
+            self.say(f"the warehouse cannot be used, so no exit codes are shown: {exc}")
             return []
-        finally:
-            database.close()
 
     def _cancel(self, name: str) -> None:
         job = self._job(name)
         if job.state == "finished":
-            self._end(Exit.COMPLETE, f"job {name} has ended")
+            self.end(Exit.COMPLETE, f"job {name} has ended")
         elif job.state == "running" and self._scrapyd.told_to_stop(job):
             # A second signal ends it at once, and what is under way is lost.
-            self._end(Exit.COMPLETE, f"job {name} was told to stop before and is ending: nothing is sent to it")
+            self.end(Exit.COMPLETE, f"job {name} was told to stop before and is ending: nothing is sent to it")
         else:
             self._scrapyd.cancel(name)
             print(
@@ -145,12 +126,8 @@ class Command(ScrapyCommand):
             )
 
     def _logs(self, name: str) -> None:
-        try:
-            for line in self._scrapyd.log(self._job(name)):
-                print(printable(line))
-            sys.stdout.flush()
-        except BrokenPipeError:  # head, or less that was left: Python would complain once more at its end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for line in self._scrapyd.log(self._job(name)):
+            print(printable(line))
 
     def _job(self, name: str) -> Job:
         """The job *name*: the newest one that has not ended, or that has. Raises ValueError."""

@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urljoin
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from lastfm_crawl import config
-from lastfm_crawl.stop import Exit
+from lastfm_crawl.stop import CommandError, Exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,12 +23,8 @@ PROJECT = "lastfm_crawl"
 TIMEOUT = 60
 
 
-class ScrapydError(Exception):
-    """Scrapyd is not there, or will not: the exit code and one line that says why and what to do."""
-
-    def __init__(self, code: Exit, line: str) -> None:
-        super().__init__(line)
-        self.code = code
+class ScrapydError(CommandError):
+    """Scrapyd is not there, or will not."""
 
 
 class Job(NamedTuple):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -29,14 +28,7 @@ _NUMBERS = {
 }  # fmt: skip
 #: Columns of words that are whole or not there at all.
 _WHOLE = {"done", "explained", "from", "room", "since", "state", "takes", "time left", "to"}
-#: Of lines that nobody is to fold.
-_WIDTH = 500
 _BAD = {"failed", "killed"}
-
-
-def open_console() -> Console:
-    """The terminal; a file or a pipe has no width, so that nothing is folded there."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 
 
 def screen(found: Status | UserDetail) -> Group:

@@ -9,9 +9,11 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl.commands import answers
+from lastfm_crawl.commands.ours import OurCommand, read_option
 from lastfm_crawl.insight.named import look_up
 from lastfm_crawl.insight.similar import share, similar_to
-from lastfm_crawl.stop import Exit
+from lastfm_crawl.spiders.arguments import count
+from lastfm_crawl.stop import CommandError, Exit
 
 if TYPE_CHECKING:
     import argparse
@@ -22,9 +24,8 @@ if TYPE_CHECKING:
     from lastfm_crawl.insight.similar import SimilarUser
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted"
 
     def syntax(self) -> str:
         return '--artists "A,B,C" | --user NAME'
@@ -46,37 +47,27 @@ class Command(ScrapyCommand):
         group.add_argument("--user", metavar="NAME", help="whose taste is compared")
         group.add_argument("--min-shared", default="3", metavar="N", help="artists in common at least (default: 3)")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if args or bool(opts.artists) == bool(opts.user):
             raise UsageError(f"say: scrapy similar {self.syntax()}")
-        try:
-            kind, limit = answers.format_of(opts.format), answers.number("--limit", opts.limit)
-            least = answers.number("--min-shared", opts.min_shared)
-            if opts.user:
-                title, users = self._like(opts.user, least, limit)
-            else:
-                title, users = self._sharing(answers.names("--artists", opts.artists), least, limit)
-        except ValueError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
-        except answers.NothingToShowError as exc:
-            self._end(exc.code, str(exc))
+        kind, limit = answers.format_of(opts.format), read_option(count, "--limit", opts.limit)
+        least = read_option(count, "--min-shared", opts.min_shared)
+        if opts.user:
+            title, users = self._like(opts.user, least, limit)
         else:
-            _show(title, users, kind)
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        answers.say("similar", line)
+            title, users = self._sharing(answers.names("--artists", opts.artists), least, limit)
+        _show(title, users, kind)
 
     def _like(self, user: str, least: int, limit: int) -> tuple[str, list[SimilarUser]]:
         (user,) = answers.checked([user])
-        users = answers.answer(self.settings, lambda connection: similar_to(connection, user, least, limit))
+        users = answers.answer(self, lambda connection: similar_to(connection, user, least, limit))
         if users is None:
-            raise answers.NothingToShowError(
+            raise CommandError(
                 Exit.WRONG_USE,
                 f"no artists of a user {user!r} are stored; run scrapy crawl top_artists -a users={user}",
             )
         if not users:
-            raise answers.NothingToShowError(Exit.COMPLETE, f"nobody has {least} artists in common with {user}")
+            raise CommandError(Exit.COMPLETE, f"nobody has {least} artists in common with {user}")
         return f"Users with the taste of {user}", users
 
     def _sharing(self, names: list[str], least: int, limit: int) -> tuple[str, list[SimilarUser]]:
@@ -84,18 +75,16 @@ class Command(ScrapyCommand):
             named = look_up(connection, names)
             return named, share(connection, named.chosen, least, limit)
 
-        named, users = answers.answer(self.settings, ask)
-        answers.say_unsure("similar", named)
+        named, users = answers.answer(self, ask)
+        answers.say_unsure(self, named)
         if not named.chosen:
-            raise answers.NothingToShowError(Exit.WRONG_USE, "none of these artists is in anybody's list")
+            raise CommandError(Exit.WRONG_USE, "none of these artists is in anybody's list")
         if len(named.chosen) < least:
-            raise answers.NothingToShowError(
+            raise CommandError(
                 Exit.WRONG_USE, f"nobody can share {least} of {len(named.chosen)} artists; say --min-shared"
             )
         if not users:
-            raise answers.NothingToShowError(
-                Exit.COMPLETE, f"nobody listens to {least} of these {len(named.chosen)} artists"
-            )
+            raise CommandError(Exit.COMPLETE, f"nobody listens to {least} of these {len(named.chosen)} artists")
         return f"Users who share {least} or more of: {', '.join(artist.name for artist in named.chosen)}", users
 
 

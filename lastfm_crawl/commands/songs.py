@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from lastfm_crawl import config
+from lastfm_crawl.commands.ours import OurCommand, read_option
 from lastfm_crawl.commands.working import working
-from lastfm_crawl.stop import Exit
+from lastfm_crawl.spiders.arguments import count
 from lastfm_crawl.warehouse import songs
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 from lastfm_crawl.warehouse.song_vectors import build_vectors
 
 if TYPE_CHECKING:
     import argparse
 
+    from lastfm_crawl.warehouse.database import Database
+
 #: Songs that are kept when nothing else is said.
 MAX_SONGS = 10_000
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted; the songs are what they were, run it again"
 
     def short_desc(self) -> str:
         return "Fold the tracks of the warehouse into songs and keep the best"
@@ -46,23 +45,13 @@ class Command(ScrapyCommand):
             "--vectors", action="store_true", help="also make the similarity vectors, from all plays of the songs"
         )
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if args:
             raise UsageError("songs takes no arguments but --max-songs and --vectors")
-        if not (opts.max_songs.isascii() and opts.max_songs.isdecimal() and 0 < int(opts.max_songs) < 2**31):
-            self._end(Exit.WRONG_USE, f"--max-songs: {opts.max_songs!r} is not a number of songs")
-            return
-        database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
-        try:
+        most = read_option(count, "--max-songs", opts.max_songs)
+        with self.warehouse() as database:
             database.open()
-            self._build(database, int(opts.max_songs), vectors=opts.vectors)
-        except WarehouseUnavailableError as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {exc}")
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted; the songs are what they were, run it again")
-        finally:
-            database.close()
+            self._build(database, most, vectors=opts.vectors)
 
     def _build(self, database: Database, most: int, *, vectors: bool) -> None:
         with working("folding tracks", database.run(songs.count_tracks)) as advance:
@@ -81,7 +70,3 @@ class Command(ScrapyCommand):
             with working("making vectors"):
                 written = database.run(build_vectors, time.time())
             print(f"{written:,} songs have a similarity vector")
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy songs: {line}\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 import webbrowser
 from typing import TYPE_CHECKING
@@ -13,20 +12,19 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
-from lastfm_crawl.commands.consent import PATIENCE, LoginError, Loopback, Shown, post
+from lastfm_crawl.commands.consent import PATIENCE, Loopback, Shown, post
+from lastfm_crawl.commands.ours import OurCommand, not_set, one_user
 from lastfm_crawl.logins import Logins
 from lastfm_crawl.services import spotify
 from lastfm_crawl.services.problems import Problem
-from lastfm_crawl.spiders.arguments import names
-from lastfm_crawl.stop import Exit
+from lastfm_crawl.stop import CommandError, Exit
 
 if TYPE_CHECKING:
     import argparse
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted; nobody was logged in"
 
     def syntax(self) -> str:
         return "login NAME | logout NAME"
@@ -45,31 +43,22 @@ class Command(ScrapyCommand):
         super().add_options(parser)
         parser.add_argument("--no-browser", action="store_true", help="login: show the address, open nothing")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if len(args) != 2 or args[0] not in {"login", "logout"}:
             raise UsageError(f"say one of: {self.syntax()}")
-        try:
-            config.check(self.settings)
-            (user,) = names(args[1])
-            if args[0] == "login":
-                self._login(user, browser=not opts.no_browser)
-            else:
-                gone = Logins(self.settings, "spotify").forget(user)
-                print(f"{user} is logged out" if gone else f"{user} was not logged in")
-        except ValueError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
-        except LoginError as exc:
-            self._end(exc.code, str(exc))
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted; nobody was logged in")
+        config.check(self.settings)
+        user = one_user(args[1])
+        if args[0] == "login":
+            self._login(user, browser=not opts.no_browser)
+        else:
+            gone = Logins(self.settings, "spotify").forget(user)
+            print(f"{user} is logged out" if gone else f"{user} was not logged in")
 
     def _login(self, user: str, *, browser: bool) -> None:
-        """Authorization code with PKCE on a loopback redirect (RFC 8252). Raises LoginError and ValueError."""
-        assert self.settings is not None  # noqa: S101
+        """Authorization code with PKCE on a loopback redirect (RFC 8252). Raises CommandError and ValueError."""
         client_id, token_url = self.settings["SPOTIFY_CLIENT_ID"], self.settings["SPOTIFY_TOKEN_URL"]
         if not client_id:
-            raise ValueError("SPOTIFY_CLIENT_ID is not set: create an app at https://developer.spotify.com/dashboard")
+            raise ValueError(not_set("SPOTIFY_CLIENT_ID"))
         verifier, state = secrets.token_urlsafe(64), secrets.token_urlsafe(16)
         with _Redirect(state) as redirect:
             challenge = spotify.challenge_of(verifier)
@@ -80,13 +69,9 @@ class Command(ScrapyCommand):
             code = redirect.wait()
         token = _exchange(token_url, spotify.code_exchange(code, verifier, client_id, redirect.uri))
         if token.refresh_token is None:
-            raise LoginError(Exit.LOSSES, "Spotify gave nothing that could be kept; try again")
+            raise CommandError(Exit.LOSSES, "Spotify gave nothing that could be kept; try again")
         Logins(self.settings, "spotify").keep(user, token.refresh_token)
         print(f"{user} is logged in; `scrapy crawl spotify_top` asks for their top artists and tracks")
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy spotify: {line}\n")
 
 
 class _Redirect:
@@ -115,20 +100,22 @@ class _Redirect:
         return Shown(200, "You can close this page and go back.")
 
     def wait(self) -> str:
-        """The code of the consent. Raises LoginError."""
+        """The code of the consent. Raises CommandError."""
         end = time.monotonic() + PATIENCE
         while not self._answer:
             if time.monotonic() > end:
-                raise LoginError(Exit.RESUMABLE, "nobody consented within five minutes; run it again")
+                raise CommandError(Exit.RESUMABLE, "nobody consented within five minutes; run it again")
             self._page.handle()
         if "code" not in self._answer:
-            raise LoginError(Exit.LOSSES, f"Spotify says: {self._answer.get('error', 'no code')}; nobody was logged in")
+            raise CommandError(
+                Exit.LOSSES, f"Spotify says: {self._answer.get('error', 'no code')}; nobody was logged in"
+            )
         return self._answer["code"]
 
 
 def _exchange(url: str, question: spotify.TokenRequest) -> spotify.Token:
-    """The token for a code. Raises LoginError."""
+    """The token for a code. Raises CommandError."""
     answer = spotify.read_token(*post(url, question.body, question.headers))
     if isinstance(answer, Problem):
-        raise LoginError(Exit.LOSSES, f"Spotify gives no token: {answer.message}")
+        raise CommandError(Exit.LOSSES, f"Spotify gives no token: {answer.message}")
     return answer

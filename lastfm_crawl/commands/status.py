@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 from rich.live import Live
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
-from lastfm_crawl.commands.screens import job_line, open_console, screen
+from lastfm_crawl.commands.ours import OurCommand, open_console
+from lastfm_crawl.commands.screens import job_line, screen
 from lastfm_crawl.downloader.pace import paces
 from lastfm_crawl.insight.status import as_json, latest_jobs, read, read_user
-from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import jobs
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import argparse
@@ -36,9 +34,8 @@ _INTERVAL = 1.0
 _SHARE = 5
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted"
 
     def syntax(self) -> str:
         return "[--user NAME] [--watch] [--json]"
@@ -60,33 +57,18 @@ class Command(ScrapyCommand):
         parser.add_argument("--watch", action="store_true", help="show every change, until Ctrl-C")
         parser.add_argument("--json", action="store_true", help="everything, as one JSON object")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if args:
             raise UsageError("status takes no arguments but --user NAME, --watch and --json")
-        try:
-            config.check(self.settings)
-        except ValueError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
-            return
+        config.check(self.settings)
         self._user: str | None = opts.user
-        self._database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
-        try:
+        with self.warehouse() as self._database:
             self._database.open()
             if opts.watch:
-                self._watch(as_objects=opts.json)
+                with suppress(KeyboardInterrupt):  # the only way to end it
+                    self._watch(as_objects=opts.json)
             else:
                 self._once(as_object=opts.json)
-        except (WarehouseUnavailableError, psycopg.OperationalError) as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {' '.join(str(exc).split())}")
-        except LookupError as exc:
-            self._end(Exit.WRONG_USE, str(exc.args[0]))
-        except KeyboardInterrupt:
-            pass  # the only way to end watching
-        except BrokenPipeError:  # nobody reads on
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        finally:
-            self._database.close()
 
     def _once(self, *, as_object: bool) -> None:
         found = self._read()
@@ -133,16 +115,11 @@ class Command(ScrapyCommand):
         return self._user is None or (job.username or "").lower() == self._user.lower()
 
     def _read(self) -> Status | UserDetail:
-        """What is to be shown. Raises LookupError."""
-        assert self.settings is not None  # noqa: S101
+        """What is to be shown. Raises ValueError for a stranger."""
         if self._user is None:
             cap = self.settings.getfloat("LASTFM_STORAGE_CAP_MB")
             return self._database.run(read, Path(self.settings["DATA_DIR"]), cap, paces(self.settings))
         detail = self._database.run(read_user, self._user)
         if detail is None:
-            raise LookupError(f"the warehouse knows no user {self._user!r}")
+            raise ValueError(f"the warehouse knows no user {self._user!r}")
         return detail
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy status: {line}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -11,6 +10,7 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
+from lastfm_crawl.commands.ours import OurCommand
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.httpcache import StoreError, open_store
 from lastfm_crawl.services import service_of
@@ -28,10 +28,7 @@ SHOWN = 100
 NOT_FOR_EVER = ("spotify",)
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
-
+class Command(OurCommand, ScrapyCommand):
     def syntax(self) -> str:
         return "init | check | verify | copy SOURCE TARGET | pack"
 
@@ -55,8 +52,7 @@ class Command(ScrapyCommand):
             "--compression", choices=("zstd", "gzip"), default="zstd", help="pack: BigQuery loads gzip alone"
         )
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         actions: dict[str, Callable[[], int]] = {
             "init": lambda: self._init(self._store(), opts.region),
             "check": lambda: self._check(self._store()),
@@ -67,23 +63,11 @@ class Command(ScrapyCommand):
         action = args[0] if args else ""
         if action not in actions or len(args) != (3 if action == "copy" else 1):
             raise UsageError(f"say one of: {self.syntax()}")
-        self._console = Console(highlight=False, soft_wrap=True)
-        try:
-            self.exitcode = actions[action]()
-        except ValueError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
-        except StoreError as exc:
-            self._end(Exit.CRITICAL, str(exc))
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted; run it again to go on")
+        self._console = Console(highlight=False, markup=False, soft_wrap=True)
+        self.exitcode = actions[action]()
 
     def _store(self) -> Storage:
-        assert self.settings is not None  # noqa: S101
         return open_store(config.store_location(self.settings))
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy store: {line}\n")
 
     def _init(self, store: Storage, region: str | None) -> int:
         from lastfm_crawl.httpcache.storage import probe  # noqa: PLC0415  (one command of many)
@@ -155,7 +139,7 @@ class Command(ScrapyCommand):
         if not faults:
             self._console.print(said)
             return int(Exit.COMPLETE)
-        self._end(Exit.LOSSES, f"{faults:,} {what}" + (f", of which {SHOWN} are shown" if faults > SHOWN else ""))
+        self.end(Exit.LOSSES, f"{faults:,} {what}" + (f", of which {SHOWN} are shown" if faults > SHOWN else ""))
         return int(Exit.LOSSES)
 
 

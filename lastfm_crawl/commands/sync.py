@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
+from lastfm_crawl.commands.ours import OurCommand
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import backlog
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 from lastfm_crawl.warehouse.feeding import Feeder
 from lastfm_crawl.warehouse.sinks import SETTINGS, configured
 
 if TYPE_CHECKING:
     import argparse
 
+    from lastfm_crawl.warehouse.database import Database
     from lastfm_crawl.warehouse.sinks import Sink
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
-
+class Command(OurCommand, ScrapyCommand):
     def syntax(self) -> str:
         return f"[--all] {'|'.join(SETTINGS)}"
 
@@ -42,27 +39,16 @@ class Command(ScrapyCommand):
         super().add_options(parser)
         parser.add_argument("--all", action="store_true", help="send everything, also what the sink should have")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if len(args) != 1 or args[0] not in SETTINGS:
             raise UsageError(f"say: {self.syntax()}")
-        database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
-        try:
-            sink = self._sink(args[0])
+        sink = self._sink(args[0])
+        with self.warehouse() as database:
             database.open()
             self._sync(database, sink, everything=opts.all)
-        except ValueError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
-        except WarehouseUnavailableError as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {exc}")
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted; run it again to go on")
-        finally:
-            database.close()
 
     def _sink(self, name: str) -> Sink:
         """The sink of that name. Raises ValueError."""
-        assert self.settings is not None  # noqa: S101
         config.check(self.settings)
         for sink in configured(self.settings):
             if sink.name == name:
@@ -80,10 +66,6 @@ class Command(ScrapyCommand):
             print(f"{feeder.fed.rows:,} rows in {feeder.fed.users:,} lists of users sent to {sink.name}")
             if left:
                 why = f": {feeder.fault}" if feeder.fault else ""
-                self._end(Exit.LOSSES, f"{left:,} lists of users did not reach {sink.name}{why}")
+                self.end(Exit.LOSSES, f"{left:,} lists of users did not reach {sink.name}{why}")
         finally:
             feeder.close()
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy sync: {line}\n")

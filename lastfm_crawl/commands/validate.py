@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import sys
 import threading
 import time
 from functools import partial
@@ -14,7 +13,7 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
-from lastfm_crawl.commands.crawl import WHERE_TO_GET
+from lastfm_crawl.commands.ours import OurCommand, not_set
 from lastfm_crawl.downloader.pace import paces
 from lastfm_crawl.downloader.reach import RefusedError, UnreachableError, ask_lastfm, ask_spotify
 from lastfm_crawl.downloader.redact import redact
@@ -37,9 +36,8 @@ if TYPE_CHECKING:
 PATIENCE = 90.0
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted"
 
     def short_desc(self) -> str:
         return "Look at everything that a long run needs before it starts"
@@ -52,27 +50,18 @@ class Command(ScrapyCommand):
             " cannot be reached."
         )
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:  # noqa: ARG002  (Scrapy's signature)
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:  # noqa: ARG002  (Scrapy's signature)
         if args:
             raise UsageError("validate takes no arguments")
         found = []
-        try:
-            for finding in findings(self.settings):
-                found.append(finding.state)
-                print(redact(printable(f"{finding.state.value:7}  {finding.about}: {finding.line}")), flush=True)
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted")
-            return
+        for finding in findings(self.settings):
+            found.append(finding.state)
+            print(redact(printable(f"{finding.state.value:7}  {finding.about}: {finding.line}")), flush=True)
         wrong, failed = (found.count(state) for state in (State.WRONG, State.FAILED))
         if wrong:
-            self._end(Exit.WRONG_USE, f"{wrong + failed} of {len(found)} checks say that a run would fail")
+            self.end(Exit.WRONG_USE, f"{wrong + failed} of {len(found)} checks say that a run would fail")
         elif failed:
-            self._end(Exit.CRITICAL, f"{failed} of {len(found)} checks found something that cannot be reached or used")
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy validate: {line}\n")
+            self.end(Exit.CRITICAL, f"{failed} of {len(found)} checks found something that cannot be reached or used")
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
@@ -139,12 +128,11 @@ def _credentials(settings: Settings) -> dict[str, Finding | None]:
     for service, names in wanted.items():
         missing = [name for name in names if not config.is_set(settings, name)]
         found[service] = _unread(service, names)
-        if missing and service == "Spotify" and missing == list(names):
+        if service == "Spotify" and missing == list(names):
             line = f"{' and '.join(missing)} are not set: artists and tracks are not searched there"
             found[service] = Finding(State.SKIPPED, service, line)
         elif missing:
-            line = f"{missing[0]} is not set: {WHERE_TO_GET[missing[0]]}; put it into the environment or .env"
-            found[service] = Finding(State.WRONG, service, line)
+            found[service] = Finding(State.WRONG, service, not_set(missing[0]))
     return found
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from lastfm_crawl import config
+from lastfm_crawl.commands.children import child
+from lastfm_crawl.commands.ours import OurCommand, confirm
 from lastfm_crawl.commands.working import working
 from lastfm_crawl.stop import Exit
 from lastfm_crawl.warehouse import backup
@@ -36,9 +34,8 @@ nobody searches and which costs a thousand entries a document.
 (or `firebase deploy --only firestore:indexes` with lastfm_crawl/warehouse/firestore.indexes.json)"""
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted; what was there is there, run it again"
 
     def syntax(self) -> str:
         return f"backup [FILE] | restore FILE | upgrade [--by replay|FILE] | init {'|'.join(SETTINGS)} [--region R]"
@@ -62,7 +59,7 @@ class Command(ScrapyCommand):
         parser.add_argument("--by", metavar="replay|FILE", help="upgrade: from the stored answers, or from a backup")
         parser.add_argument("--region", metavar="R", help="of a new dataset, such as europe-west3; default: BigQuery's")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         actions: dict[tuple[str, int], Callable[[], None]] = {
             ("backup", 1): lambda: self._back_up(None),
             ("backup", 2): lambda: self._back_up(Path(args[1])),
@@ -75,23 +72,16 @@ class Command(ScrapyCommand):
             raise UsageError(f"say: {self.syntax()}")
         try:
             action()
-        except ValueError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
         except (SinkUnavailableError, SinkRefusedError) as exc:
-            self._end(Exit.CRITICAL, f"{args[1]}: {exc}")
+            self.end(Exit.CRITICAL, f"{args[1]}: {exc}")
         except (BackupError, EmbeddedPostgresError) as exc:
-            self._end(Exit.CRITICAL, str(exc))
-        except psycopg.Error as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {' '.join(str(exc).split())}")
+            self.end(Exit.CRITICAL, str(exc))
         except OSError as exc:
-            self._end(Exit.WRONG_USE, f"{exc.filename} cannot be used: {exc.strerror or exc}")
-        except KeyboardInterrupt:
-            self._end(Exit.RESUMABLE, "interrupted; what was there is there, run it again")
+            raise ValueError(f"{exc.filename} cannot be used: {exc.strerror or exc}") from None
 
     # --- PostgreSQL ---
 
     def _back_up(self, file: Path | None) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
         self._expect_warehouse()
         if file is None:
             folder = Path(self.settings["DATA_DIR"], "backups")
@@ -105,13 +95,13 @@ class Command(ScrapyCommand):
         tables = backup.contents(file).tables
         with self._reached() as url:
             if not backup.is_empty(url):
-                _confirm(backup.name_of(url), phrase)
+                name = backup.name_of(url)
+                confirm(name, phrase, f"The database {name} has rows: they are replaced by the backup's.")
             with working("restoring", tables) as advance:
                 backup.restore(url, file, advance)
         print(f"{tables} tables are restored; `scrapy replay all` loads the answers that were stored since")
 
     def _upgrade(self, by: str | None, settings: list[str]) -> None:
-        assert self.settings is not None  # noqa: S101
         if self.settings["DATABASE_URL"]:
             raise ValueError("DATABASE_URL names a server that is not this project's to upgrade")
         folder = self._expect_warehouse()
@@ -127,17 +117,16 @@ class Command(ScrapyCommand):
             self._restore(Path(by), None)
             return
         words = [word for setting in settings for word in ("-s", setting)]
-        self.exitcode = subprocess.call([sys.executable, "-m", "scrapy", "replay", "all", *words])  # noqa: S603
+        with child(["replay", "all", *words]) as replay:
+            self.exitcode = replay.process.wait()
         if self.exitcode:
-            sys.stderr.write("scrapy warehouse: `scrapy replay all` goes on where this one ended\n")
+            self.say("`scrapy replay all` goes on where this one ended")
 
     def _reached(self) -> AbstractContextManager[str]:
-        assert self.settings is not None  # noqa: S101
         return reached(self.settings["DATABASE_URL"], config.database_folder(self.settings))
 
     def _expect_warehouse(self) -> Path:
         """The embedded PostgreSQL's folder. Raises ValueError where that is not, unless there is a DATABASE_URL."""
-        assert self.settings is not None  # noqa: S101
         folder = config.database_folder(self.settings)
         if not self.settings["DATABASE_URL"] and not folder.is_dir():
             raise ValueError(f"there is no warehouse yet in {folder}")
@@ -153,7 +142,6 @@ class Command(ScrapyCommand):
 
     def _target(self, sink: str) -> str:
         """What the setting of *sink* says. Raises ValueError."""
-        assert self.settings is not None  # noqa: S101
         config.check(self.settings)
         target: str | None = self.settings[SETTINGS[sink]]
         if not target:
@@ -180,19 +168,3 @@ class Command(ScrapyCommand):
             print(INDEXES.format(target))
         finally:
             sink.close()
-
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy warehouse: {line}\n")
-
-
-def _confirm(name: str, phrase: str | None) -> None:
-    """Have the *name* of what is replaced typed. Raises ValueError when it is not."""
-    if phrase is None and sys.stdin.isatty():
-        print(f"The database {name} has rows: they are replaced by the backup's. There is no way back.")
-        with suppress(EOFError):
-            phrase = input(f"Type {name} to confirm: ")
-    if phrase is None:
-        raise ValueError(f"the warehouse has rows; to replace them, say --confirm {name} (or type it on a terminal)")
-    if phrase.strip() != name:
-        raise ValueError(f"nothing was done: {phrase!r} is not {name!r}")

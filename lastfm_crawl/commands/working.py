@@ -21,7 +21,13 @@ INTERVAL = 10.0
 def working(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     """What to call once a thing, or with the number of things that are done besides those said before."""
     if sys.stderr.isatty():
-        columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task(title, total=total)
             yield lambda count=1: bar.advance(task, count)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.bar import Bar as RichBar
 from rich.console import Console
@@ -18,28 +18,24 @@ from rich.text import Text
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from lastfm_crawl import config
+from lastfm_crawl.commands.ours import OurCommand, read_option
 from lastfm_crawl.httpcache.keys import segment
 from lastfm_crawl.insight import wording
 from lastfm_crawl.insight.years import Question, release_years
 from lastfm_crawl.spiders.arguments import day, one_of, year
-from lastfm_crawl.stop import Exit
-from lastfm_crawl.warehouse.database import Database, WarehouseUnavailableError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
-    from lastfm_crawl.insight.years import ReleaseYears
+    from lastfm_crawl.insight.years import By, ReleaseYears
 
 FORMATS = ("table", "json", "csv", "png", "html")
 #: Cells that the longest bar on a terminal has at least and at most.
 _BAR = (20, 60)
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(OurCommand, ScrapyCommand):
+    interrupted = "interrupted"
 
     def syntax(self) -> str:
         return "[options] <user> [listening year]"
@@ -77,31 +73,21 @@ class Command(ScrapyCommand):
         )  # fmt: skip
         group.add_argument("--out", metavar="FILE", help="write there; pictures and pages go to years-USER.* without")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None  # noqa: S101  (Scrapy sets it before run)
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         if len(args) not in {1, 2}:
             raise UsageError("name one user, and at most one listening year")
-        try:
-            question, kind = _question(args, opts), _format(opts)
-        except ValueError as exc:
-            self._end(Exit.WRONG_USE, str(exc))
-            return
-        database = Database(self.settings["DATABASE_URL"], config.database_folder(self.settings))
-        try:
+        question, kind = _question(args, opts), _format(opts)
+        with self.warehouse() as database:
             database.open()
             years = database.run(release_years, args[0], question)
-        except WarehouseUnavailableError as exc:
-            self._end(Exit.CRITICAL, f"the warehouse cannot be used: {exc}")
-            return
-        finally:
-            database.close()
         if years is None:
-            self._end(Exit.WRONG_USE, f"the warehouse knows no user {args[0]!r}")
-            return
+            raise ValueError(f"the warehouse knows no user {args[0]!r}")
         try:
             self._show(years, kind, opts.out)
+        except BrokenPipeError:
+            raise
         except OSError as exc:
-            self._end(Exit.WRONG_USE, f"{exc.filename or 'the output'} cannot be written: {exc.strerror}")
+            raise ValueError(f"{exc.filename or 'the output'} cannot be written: {exc.strerror}") from None
 
     def _show(self, years: ReleaseYears, kind: str, out: str | None) -> None:
         """The answer as *kind*, to the file *out* or where it belongs."""
@@ -124,7 +110,7 @@ class Command(ScrapyCommand):
             print(f"{wording.listening(years)}: {wording.coverage(years)}; {wording.undated(years)}")
         hint = _hint(years)
         if hint:
-            sys.stderr.write(f"scrapy years: {hint}\n")
+            self.say(hint)
 
     def _table(self, years: ReleaseYears, out: str | None, *, chart: bool) -> None:
         target = StringIO()
@@ -147,23 +133,19 @@ class Command(ScrapyCommand):
         else:
             sys.stdout.write(target.getvalue())
 
-    def _end(self, code: Exit, line: str) -> None:
-        self.exitcode = int(code)
-        sys.stderr.write(f"scrapy years: {line}\n")
-
 
 def _question(args: list[str], opts: argparse.Namespace) -> Question:
     """What is asked. Raises ValueError, one line that names the argument."""
     user, *words = args
     if any("\ud800" <= char <= "\udfff" for char in user):
         raise ValueError(f"{user!r} is no user name")
-    by = _read(one_of("year", "decade"), "--by", opts.by)
+    by = cast("By", read_option(one_of("year", "decade"), "--by", opts.by))
     if words:
         if opts.since or opts.until:
             raise ValueError("the listening year says all that --since and --until could")
-        return Question.listening_year(_read(year, "listening year", words[0]), by, opts.measure)
+        return Question.listening_year(read_option(year, "listening year", words[0]), by, opts.measure)
     first, end = (
-        datetime.fromtimestamp(_read(day, option, text), UTC) if text else None
+        datetime.fromtimestamp(read_option(day, option, text), UTC) if text else None
         for option, text in (("--since", opts.since), ("--until", opts.until))
     )
     if first and end and first >= end:
@@ -174,18 +156,11 @@ def _question(args: list[str], opts: argparse.Namespace) -> Question:
 def _format(opts: argparse.Namespace) -> str:
     """How to show it: one of FORMATS, or ``chart``."""
     if opts.format:
-        return str(_read(one_of(*FORMATS), "--format", opts.format))
+        return read_option(one_of(*FORMATS), "--format", opts.format)
     if opts.out:
         suffix = Path(opts.out).suffix.lower().lstrip(".")
         return suffix if suffix in FORMATS else "table"
     return "chart" if sys.stdout.isatty() else "table"
-
-
-def _read(reader: Callable[[str], Any], option: str, text: str) -> Any:
-    try:
-        return reader(text)
-    except ValueError as exc:
-        raise ValueError(f"{option}: {text!r} is wrong: {exc}") from None
 
 
 def _hint(years: ReleaseYears) -> str:

@@ -108,7 +108,11 @@ class RunRecord:
             return
         self._ticking.cancel()
         finished = datetime.now(UTC)
-        verdicts = await self._examine(spider, reason)
+        try:
+            verdicts = await self._examine(spider, reason)
+        except Exception:  # whatever a check trips over: others wait for the outcome
+            logger.exception("the run could not be examined")
+            verdicts = []
         stats = {**self._crawler.stats.get_stats(), "finish_reason": reason}
         outcome = judge(stats)
         self._conclude(outcome)

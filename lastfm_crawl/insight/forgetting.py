@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import psycopg
 
-from lastfm_crawl import jobdir
+from lastfm_crawl import config, jobdir
 from lastfm_crawl.httpcache import StoreError
 from lastfm_crawl.httpcache.envelope import CorruptEnvelopeError, Envelope, decode, encode
 from lastfm_crawl.httpcache.folder import FolderStorage
@@ -30,6 +30,7 @@ from lastfm_crawl.insight.scrubbing import Scrubber
 from lastfm_crawl.items import FriendsPage
 from lastfm_crawl.logins import SERVICES, Logins
 from lastfm_crawl.services import method_at, redacted, service_of, user_at
+from lastfm_crawl.stop import CommandError, Exit
 from lastfm_crawl.warehouse import erasing, forgotten, membership
 from lastfm_crawl.warehouse.exports import take_out
 from lastfm_crawl.warehouse.feeding import Feeder
@@ -46,10 +47,6 @@ if TYPE_CHECKING:
     from lastfm_crawl.warehouse.sinks import Sink
 
 _FRIENDS = "user.getFriends"
-
-
-class BusyError(Exception):
-    """A run is going on: one line that says what to do."""
 
 
 class Forgetting(NamedTuple):
@@ -85,7 +82,7 @@ class Forgetter:
         self._faults: list[str] = []
 
     def run(self) -> Forgetting:
-        """Do it. Raises BusyError, ValueError (one line), OSError (the store's errors, too) and
+        """Do it. Raises CommandError (a run is going on), ValueError (one line), OSError (the store's errors, too) and
         WarehouseUnavailableError.
         """
         self._database.open()
@@ -93,9 +90,8 @@ class Forgetter:
             if not self._dry_run:
                 self._bury()
                 if not forgotten.lock(guard):
-                    raise BusyError(
-                        "a run is going on, which may know them: wait for it or stop it, and run this again"
-                    )
+                    line = "a run is going on, which may know them: wait for it or stop it, and run this again"
+                    raise CommandError(Exit.RESUMABLE, line)
             self._check_runs()
             self._database.run(self._leave_warehouse)
             if not self._dry_run:
@@ -250,17 +246,15 @@ class Forgetter:
 
     def _leave_folder(self) -> None:
         """Answers that wait for a store that was away, logins, and what interrupted runs left."""
-        data = Path(self._settings["DATA_DIR"])
-        for folder in sorted(path for path in (data / "spool").glob("*") if path.is_dir()):
-            self._leave_answers(FolderStorage(folder), "spool")
+        for spool in spools(self._settings):
+            self._leave_answers(spool, "spool")
         for logins in (Logins(self._settings, service) for service in SERVICES):
             for name in filter(self._who.is_gone, logins.users()):
                 self._count("logins", 1)
                 if not self._dry_run:
                     logins.forget(name)
         if not self._dry_run:
-            for place in filter(None, {str(data), self._settings["JOBDIR"]}):
-                jobdir.clear(Path(place))
+            clear_jobdirs(self._settings)
 
     # --- sinks ----------------------------------------------------------------------------------------------------
 
@@ -308,6 +302,17 @@ class Forgetter:
     def _count(self, what: str, count: int) -> None:
         if count:
             self._removed[what] += count
+
+
+def spools(settings: BaseSettings) -> list[FolderStorage]:
+    """Where answers wait for a store that was away."""
+    return [FolderStorage(folder) for folder in sorted(config.spool_folder(settings).glob("*")) if folder.is_dir()]
+
+
+def clear_jobdirs(settings: BaseSettings) -> None:
+    """Take out what interrupted runs left: it names whom they were about to ask about."""
+    for place in filter(None, {settings["DATA_DIR"], settings["JOBDIR"]}):
+        jobdir.clear(Path(place))
 
 
 def _kind(key: str) -> str:

@@ -7,17 +7,16 @@ sinks. Stopped anywhere and run again, it goes on. As for one person, logs, back
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from lastfm_crawl import jobdir
 from lastfm_crawl.httpcache.folder import FolderStorage
 from lastfm_crawl.httpcache.parallel import in_threads
 from lastfm_crawl.httpcache.upkeep import ROOMS
-from lastfm_crawl.insight.forgetting import BusyError, Forgetting
+from lastfm_crawl.insight.forgetting import Forgetting, clear_jobdirs, spools
 from lastfm_crawl.logins import SERVICES, Logins
+from lastfm_crawl.stop import CommandError, Exit
 from lastfm_crawl.warehouse import backlog, erasing, forgotten
 from lastfm_crawl.warehouse.feeding import Feeder
 from lastfm_crawl.warehouse.sinks import SETTINGS, configured
@@ -34,24 +33,26 @@ if TYPE_CHECKING:
 def purge_all(
     settings: BaseSettings, database: Database, store: Storage, advance: Callable[[], object] = lambda: None
 ) -> Forgetting:
-    """Do it. Raises BusyError, OSError (the store's errors, too), psycopg.Error and WarehouseUnavailableError."""
+    """Do it.
+
+    Raises CommandError (a run is going on), OSError (the store's errors, too), psycopg.Error and
+    WarehouseUnavailableError.
+    """
     database.open()
     with psycopg.connect(database.conninfo, autocommit=True) as guard:
         if not forgotten.lock(guard):
-            raise BusyError("a run is going on: wait or stop it, then run this again")
+            raise CommandError(Exit.RESUMABLE, "a run is going on: wait or stop it, then run this again")
         # The store may be the only one that knows them.
         database.run(forgotten.save_in_warehouse, forgotten.in_store(store).tombstones)
         removed = Counter({f"warehouse: rows of {table}": n for table, n in database.run(erasing.empty).items()})
         removed += _empty_store(store, "store", advance)
-        data = Path(settings["DATA_DIR"])
-        for folder in sorted(path for path in (data / "spool").glob("*") if path.is_dir()):
-            removed += _empty_store(FolderStorage(folder), "spool", advance)
+        for spool in spools(settings):
+            removed += _empty_store(spool, "spool", advance)
         for logins in (Logins(settings, service) for service in SERVICES):
             for name in logins.users():
                 logins.forget(name)
                 removed["logins"] += 1
-        for place in filter(None, {str(data), settings["JOBDIR"]}):
-            jobdir.clear(Path(place))
+        clear_jobdirs(settings)
         behind = _empty_sinks(settings, database)
         erasing.compact(guard)
     return Forgetting(removed, [], behind)

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from lastfm_crawl import reference
+from lastfm_crawl.commands.demo import _environment as demo_environment
+from lastfm_crawl.config import SECRETS
 from lastfm_crawl.warehouse.embedded import EmbeddedPostgres
 
 
@@ -68,6 +71,17 @@ def test_ctrl_c_ends_in_order_and_the_next_demo_goes_on(environment):
     assert "Traceback" not in stderr
     assert "run" in stderr
     assert figures(demo(environment).stdout)["users"] == 294
+
+
+def test_what_the_owner_has_set_is_not_for_the_demo():
+    """With a BIGQUERY_DATASET in .env the invented users would be sent there."""
+    environment = demo_environment("http://127.0.0.1:1/2.0/", "data/demo")
+    unset = {
+        name: environment[name] for name in ("BIGQUERY_DATASET", "FIRESTORE_PROJECT", "DATABASE_URL", "JOB_WEBHOOK")
+    }
+    assert set(unset.values()) == {""}
+    assert environment.keys() >= {setting.name for setting in reference.settings() if setting.from_environment}
+    assert environment.keys() >= set(SECRETS)
 
 
 def test_the_commands_are_listed():

@@ -59,12 +59,12 @@ def run(settings, capsys):
     ("words", "said"),
     [
         ([], "--seeds a,b or --seeds @file says with whom to begin"),
-        (["--seeds", " , "], "--seeds ' , ' is wrong: it names no user"),
+        (["--seeds", " , "], "--seeds: ' , ' is wrong: it names no user"),
         (["--seeds", "@/no/such/file"], "the file cannot be read (No such file or directory)"),
         (["--seeds", "a\nb"], "is no user name"),
-        (["--seeds", "rj", "--max-users", "0"], "--max-users '0' is wrong: it must be a whole number from 1"),
-        (["--seeds", "rj", "--max-users", "many"], "--max-users 'many'"),
-        (["--seeds", "rj", "--max-songs", "1.5"], "--max-songs '1.5'"),
+        (["--seeds", "rj", "--max-users", "0"], "--max-users: '0' is wrong: it must be a whole number from 1"),
+        (["--seeds", "rj", "--max-users", "many"], "--max-users: 'many'"),
+        (["--seeds", "rj", "--max-songs", "1.5"], "--max-songs: '1.5'"),
         (["--seeds", "rj", "-s", f"LASTFM_API_KEY={KEY}"], "arguments show in the process list"),
     ],
 )
@@ -116,7 +116,7 @@ def test_a_folder_that_cannot_be_written(run, settings, tmp_path):
     code, _, err = run("--seeds", "rj")
     assert code == 3
     assert err.count("\n") == 1
-    assert "cannot be written: " in err
+    assert "cannot be used: " in err
 
 
 # --- the dry run --------------------------------------------------------------------------------------------------
@@ -253,6 +253,8 @@ def view(tmp_path):
         ("2026-11-21 15:09:13 [lastfm_crawl.x] WARNING: it is late", "WARNING: it is late"),
         ("2026-11-21 15:09:13 [scrapy.core] ERROR: \x1b[31mred", "ERROR:  [31mred"),
         ("scrapy crawl: 3 pages were given up", "scrapy crawl: 3 pages were given up"),
+        ('{"time": "2026-11-21T15:09:13.000Z", "level": "WARNING", "logger": "x", "message": "slow"}', "WARNING: slow"),
+        ('{"time": "2026-11-21T15:09:13.000Z", "level": "INFO", "logger": "x", "message": "slow"}', None),
         ("2026-11-21 15:09:13 [x] INFO: all is well", None),
         ("a line that says [x] WARNING: no", None),
         ("", None),

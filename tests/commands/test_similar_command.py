@@ -66,7 +66,7 @@ def test_fans_of(listed):
         (("similar", "--artists", ","), 2, "no name is given"),
         (("similar", "--user", "stranger"), 2, "run scrapy crawl top_artists -a users=stranger"),
         (("similar", "--user", "v1"), 0, "nobody has 3 artists in common with v1"),
-        (("similar", "--user", "v1", "--limit", "0"), 2, "--limit: '0' is not a whole number from 1 on"),
+        (("similar", "--user", "v1", "--limit", "0"), 2, "--limit: '0' is wrong: it must be a whole number from 1"),
         (("similar", "--user", "v1", "--format", "xml"), 2, "--format: 'xml' is wrong"),
         (("similar",), 2, "say: scrapy similar"),
         (("fans_of", "Zzyzx Qwerty"), 2, "no such artist is in anybody's list"),

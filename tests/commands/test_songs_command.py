@@ -44,7 +44,7 @@ def test_nothing_to_do_is_no_failure(project):
 def test_wrong_use_is_one_line(project, words):
     result = project.run("songs", *words)
     assert result.returncode == 2
-    assert "is not a number of songs" in result.stderr
+    assert "is wrong: it must be a whole number from 1" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 

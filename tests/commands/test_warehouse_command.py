@@ -50,7 +50,7 @@ def test_a_backup_and_back(warehouse, database_url, tmp_path):
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     add_artist(database_url, "Björk")
     name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"]
-    assert refused(warehouse("restore", str(file))).endswith(f"say --confirm {name} (or type it on a terminal)")
+    assert refused(warehouse("restore", str(file))).endswith(f"with --confirm {name!r}")
     assert refused(warehouse("restore", str(file), "--confirm", "yes")) == f"nothing was done: 'yes' is not {name!r}"
     assert artists(database_url) == ["Cher", "Björk"]
     said = warehouse("restore", str(file), "--confirm", name)

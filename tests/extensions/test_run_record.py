@@ -332,3 +332,18 @@ async def test_the_record_ends_with_figures(progress):
     assert coverage["Last.fm", "friends lists"] == 2
     assert coverage["Last.fm", "top artists"] == 1
     assert {figure["target"] for figure in figures["match_rates"]} == {0.8}
+
+
+async def test_a_check_that_fails_keeps_nobody_waiting(run, monkeypatch, caplog):
+    """The fetch jobs wait for the outcome: without one the process would never end."""
+
+    async def examine(*_):
+        raise ZeroDivisionError
+
+    await run.begin()
+    monkeypatch.setattr(run.record, "_examine", examine)
+    await run.end()
+    outcome = await asyncio.wait_for(run.record.outcome(), 5)
+    assert outcome.code == 0
+    assert run.read(f"runs/{run.record.run_id}.json")["exit_code"] == 0
+    assert "the run could not be examined" in caplog.text
