@@ -27,8 +27,8 @@ SERVICE = Service(
     read,
     mark,
     time_to_live,
-    refusal,
-    "AOTY_PROXY_URL",
+    refusal=refusal,
+    proxy="AOTY_PROXY_URL",
     longest_wait=600,
     blind_wait=60,
 )
