@@ -9,7 +9,6 @@ from scrapy.exceptions import IgnoreRequest
 
 from lastfm_crawl.items import AotyAlbumPage, AotyListPage
 from lastfm_crawl.services import aoty
-from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.spiders.arguments import Argument, count
 from lastfm_crawl.spiders.enrichment import EnrichmentSpider
 from lastfm_crawl.stop import REASONS, Exit, stop_run
@@ -82,9 +81,8 @@ class AotySpider(EnrichmentSpider):
 
     async def parse(self, response: Response) -> AsyncIterator[Any]:
         """An album; or a page of a chart, whose played albums are asked for, and then the next page."""
-        problem = response.meta["answer"]
-        if isinstance(problem, Problem) and not problem.lasting:
-            return  # counted as lost where it was refused
+        if self.is_refused(response):
+            return
         item = self.answer(response)
         if isinstance(item, AotyAlbumPage):
             self.done += 1

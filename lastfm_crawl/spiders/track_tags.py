@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lastfm_crawl.services import lastfm
-from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.spiders.enrichment import EnrichmentSpider
 from lastfm_crawl.warehouse import track_tags
 from lastfm_crawl.warehouse.matches import tracks_named
@@ -38,8 +37,7 @@ class TrackTagsSpider(EnrichmentSpider):
 
     def parse(self, response: Response) -> Iterator[Any]:
         """The tags, or that there is no such track."""
-        problem = response.meta["answer"]
-        if isinstance(problem, Problem) and not problem.lasting:
-            return  # counted as lost where it was refused
+        if self.is_refused(response):
+            return
         self.done += 1
         yield self.answer(response)
