@@ -120,7 +120,8 @@ class ReplaySpider(Spider):
             return
         reader = Reader(opener, self.plan.workers, self._forgotten)
         try:
-            with tempfile.TemporaryDirectory() as folder:
+            # When the run is stopped a file in it may still be read, which Windows then does not remove.
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                 self._answers: _Answers = (_Packed if self.plan.origin == "packs" else _Loose)(
                     opener(), self.plan, folder, self._bad
                 )
