@@ -8,12 +8,16 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from contextlib import suppress
 
+import psutil
 import pytest
 from test_crawl import succeed
 
+from lastfm_crawl.httpcache.envelope import Envelope, encode
 from lastfm_crawl.httpcache.folder import FolderStorage
 from lastfm_crawl.sandbox import Faults, World, demo_world, serve
+from lastfm_crawl.services import lastfm
 
 VIEWS = """
     SELECT v.viewname, array_agg(c.column_name::text ORDER BY c.ordinal_position)
@@ -63,6 +67,27 @@ def assert_rebuilt(project, *words) -> None:
     assert {view: after[view] for view in before if after[view] != before[view]} == {}
     replay(project, *words)
     assert views(project) == before
+
+
+def test_a_reader_that_is_killed_ends_the_replay_in_one_line(project):
+    call = lastfm.get_info("rj")
+    answer = Envelope(
+        method=call.method, params=call.all_params, url="", asked_at=1, status=200, headers={}, answered_at=1,
+        body=b"{}",
+    )  # fmt: skip
+    FolderStorage(project.data / "store").put(call.store_key, encode(answer))
+    process = project.start("replay", "all", "--workers", "1", stderr=subprocess.PIPE, text=True)
+    readers = []
+    while not readers and process.poll() is None:
+        with suppress(psutil.Error):
+            children = psutil.Process(process.pid).children()
+            readers = [child for child in children if "from multiprocessing.spawn" in " ".join(child.cmdline())]
+    for reader in readers:
+        reader.kill()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 3, said
+    assert "a process that reads answers was killed" in said
+    assert "Traceback" not in said
 
 
 @pytest.fixture

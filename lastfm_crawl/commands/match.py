@@ -103,4 +103,4 @@ def _match_artists(connection: psycopg.Connection, index: Any, ids: Sequence[int
 
 
 def _match_tracks(connection: psycopg.Connection, whole: Any, ids: Sequence[int], version: int) -> None:
-    track_matches.match_tracks(connection, whole, track_matches.tracks_named(connection, ids), catalogue=version)
+    track_matches.match_tracks(connection, whole, matches.tracks_named(connection, ids), catalogue=version)

@@ -44,10 +44,10 @@ logger = logging.getLogger(__name__)
 
 #: Times a page is asked for before it is given up; a page given up is a loss.
 MAX_ATTEMPTS = 8
-#: Times a page that may be split is asked for before it is: a big page of a big account may never come.
-MAX_LARGE_ATTEMPTS = 3
 #: The same while nothing has ever answered: then the URL or the network is wrong, and waiting is no help.
 MAX_FIRST_CONNECTIONS = 3
+#: Times a page that may be split is asked for before it is: a big page of a big account may never come.
+MAX_LARGE_ATTEMPTS = 3
 #: Rate-limit answers without a good one between, after which the run stops (resumable).
 MAX_RATE_LIMITS = 10
 #: Refused authentications (403) without a good answer between, after which it is the key.

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 #: Seconds before its end at which a token is not used any more.
 _MARGIN = 30.0
-APP = ""
 
 
 class CredentialsRefusedError(IgnoreRequest):

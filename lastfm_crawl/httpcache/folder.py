@@ -49,17 +49,21 @@ class FolderStorage(Storage):
         """Keep *blob*; another answer that is there is linked into the archive before it is replaced."""
         path = self._path(key)
         try:
-            with self._written(path, blob) as (file, temporary):
-                if self._create(temporary, path):
+            with self._draft(path) as temporary:
+                with _written(temporary, blob) as file:
+                    is_new = _link(temporary, path)
+                    if not is_new and self.get(key) == blob:
+                        return
                     # With its name: journals keep the order of the two. Only then is the answer acknowledged; what a
                     # power loss leaves before that cannot be read, so it is a miss.
                     os.fsync(file)
-                elif self.get(key) != blob:
-                    os.fsync(file)
+                if not is_new:
                     # Rare. Without the lock an answer that another process puts there in between would be lost.
                     with FileLock(os.path.join(self.location, ".replacing")):
-                        self._archive(key, path)
-                        self._replace(temporary, path)
+                        if os.path.exists(path):
+                            self._archive(key, path)
+                        os.replace(temporary, path)
+                        _sync_folder(path)
         except OSError as exc:
             raise self._error("write", key, exc) from exc
 
@@ -67,8 +71,9 @@ class FolderStorage(Storage):
         """Keep *blob* in the place of what was there."""
         path = self._path(key)
         try:
-            with self._written(path, blob) as (file, temporary):
-                os.fsync(file)
+            with self._draft(path) as temporary:
+                with _written(temporary, blob) as file:
+                    os.fsync(file)
                 os.replace(temporary, path)
         except OSError as exc:
             raise self._error("write", key, exc) from exc
@@ -77,10 +82,11 @@ class FolderStorage(Storage):
         """Keep what is in *file* in the place of what was there."""
         path = self._path(key)
         try:
-            with self._written(path, b"") as (copy, temporary):
-                with open(file, "rb") as source, open(copy, "wb", closefd=False) as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
-                os.fsync(copy)
+            with self._draft(path) as temporary:
+                with _written(temporary) as copy:
+                    with open(file, "rb") as source, open(copy, "wb", closefd=False) as target:
+                        shutil.copyfileobj(source, target, 1 << 20)
+                    os.fsync(copy)
                 os.replace(temporary, path)
         except OSError as exc:
             raise self._error("write", key, exc) from exc
@@ -139,8 +145,8 @@ class FolderStorage(Storage):
         return os.path.join(self.location, *key.split("/"))
 
     @contextlib.contextmanager
-    def _written(self, path: str, blob: bytes) -> Iterator[tuple[int, str]]:
-        """An open file beside *path* that holds *blob*, and its temporary name, which is gone afterwards."""
+    def _draft(self, path: str) -> Iterator[str]:
+        """A temporary name beside *path*, whose folder is there; no file has it afterwards."""
         folder = os.path.dirname(path)
         if folder not in self._made:
             _make(folder)
@@ -148,40 +154,13 @@ class FolderStorage(Storage):
         # Not named after the key: that may have the longest name the file system takes.
         temporary = os.path.join(folder, f".{os.getpid()}-{next(_temporary)}.tmp")
         try:
-            file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+            yield temporary
         except FileNotFoundError:
             self._made.discard(folder)  # somebody removed it meanwhile
             raise
-        try:
-            rest = memoryview(blob)
-            while rest:
-                rest = rest[os.write(file, rest) :]
-            yield file, temporary
         finally:
-            os.close(file)
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-
-    def _create(self, temporary: str, path: str) -> bool:
-        """Give *temporary* the name *path*; False when something has that name."""
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        except OSError as exc:
-            if exc.errno not in _NO_LINKS:
-                raise
-            if os.path.exists(
-                path
-            ):  # a file system without links (FAT, some network folders): the check is all there is
-                return False
-            self._replace(temporary, path)
-        return True
-
-    @staticmethod
-    def _replace(temporary: str, path: str) -> None:
-        os.replace(temporary, path)
-        _sync_folder(path)
 
     def _archive(self, key: str, path: str) -> None:
         stamp = utc_stamp(time.time())
@@ -203,6 +182,34 @@ class FolderStorage(Storage):
 
     def _error(self, verb: str, key: str, exc: OSError) -> StoreError:
         return StoreError(f"cannot {verb} {key!r} in {self.root}: {exc.strerror or exc}")
+
+
+@contextlib.contextmanager
+def _written(path: str, blob: bytes = b"") -> Iterator[int]:
+    """A new file at *path* that holds *blob*, open meanwhile: Windows gives no file another name that is."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        rest = memoryview(blob)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+        yield file
+    finally:
+        os.close(file)
+
+
+def _link(temporary: str, path: str) -> bool:
+    """Give *temporary* the name *path* too; False when something has it, or where no file has two names (FAT, some
+    network folders).
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as exc:
+        if exc.errno not in _NO_LINKS:
+            raise
+        return False
+    return True
 
 
 def _make(folder: str) -> None:

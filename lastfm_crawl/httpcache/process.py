@@ -80,7 +80,7 @@ class StoreProcess(asyncio.Protocol):
             with contextlib.suppress(OSError):  # it has ended by itself
                 self._transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
             await asyncio.wait_for(self._ended.wait(), LINGER)
-        self._process.wait(LINGER)
+        await asyncio.to_thread(self._process.wait, LINGER)
         self._process = None
 
     def _ask(
@@ -126,6 +126,10 @@ def _start(location: str, spool: str, connection: socket.socket) -> subprocess.P
     if sys.platform != "win32":
         # A session of its own, so that Ctrl-C on the terminal ends the crawl first.
         return subprocess.Popen(command, stdin=connection.fileno(), env=environment, start_new_session=True)  # noqa: S603
+    # A virtual environment's program is a launcher: the interpreter, with which the socket is shared, has another pid.
+    # So past it, as multiprocessing does.
+    command[0] = getattr(sys, "_base_executable", sys.executable)
+    environment["__PYVENV_LAUNCHER__"] = sys.executable
     process = subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.PIPE, env=environment, creationflags=subprocess.CREATE_NEW_PROCESS_GROUP
     )

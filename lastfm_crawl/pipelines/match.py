@@ -7,6 +7,7 @@ waits for it. Names with typos want the whole catalogue in memory: that is what 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,7 @@ class MatchPipeline:
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        self._warehouse: Warehouse | None = None
         self._matching: asyncio.Task[None] | None = None
-        self._first = self._after = 0
         self._end = asyncio.Event()
         self._closed = expect(crawler, "match")
 
@@ -66,27 +65,28 @@ class MatchPipeline:
     async def _match(self) -> None:
         """Match what is new until the crawl ends; that it cannot be done is no loss, for it can be done later."""
         try:
-            self._warehouse = Warehouse.of(self._crawler).another(self._crawler)
-            await self._warehouse.open()
-            if not await self._warehouse.run(catalogue_version, "artists"):
+            warehouse = Warehouse.of(self._crawler).another(self._crawler)
+            await warehouse.open()
+            if not await warehouse.run(catalogue_version, "artists"):
                 return
-            self._first = self._after = await self._warehouse.run(_oldest_unmatched)
+            first = after = await warehouse.run(_oldest_unmatched)
             while not self._end.is_set():
-                await self._match_new()
-                await _wait(self._end, INTERVAL)
+                after = await self._match_after(warehouse, after)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._end.wait(), INTERVAL)
             # Ids are given before they are committed: one that was passed by is found now.
-            self._after = self._first
-            await self._match_new()
+            await self._match_after(warehouse, first)
         except (WarehouseUnavailableError, psycopg.Error) as exc:
             logger.warning("artists could not be matched (%s); `scrapy match` does it later", exc)
 
-    async def _match_new(self) -> None:
-        assert self._warehouse is not None  # noqa: S101  (opened before)
-        while artists := await self._warehouse.run(new_artists, self._after):
-            believed = await self._warehouse.run(_match_equals, artists)
+    async def _match_after(self, warehouse: Warehouse, after: int) -> int:
+        """Match the artists with ids above *after* that were never looked for; the last of these ids."""
+        while artists := await warehouse.run(new_artists, after):
+            believed = await warehouse.run(_match_equals, artists)
             self._crawler.stats.inc_value("lastfm_crawl/artists_matched", believed)
             self._crawler.stats.inc_value("lastfm_crawl/artists_looked_up", len(artists))
-            self._after = artists[-1].id
+            after = artists[-1].id
+        return after
 
 
 def _match_equals(connection: psycopg.Connection, artists: Sequence[Artist]) -> int:
@@ -102,10 +102,3 @@ def _oldest_unmatched(connection: psycopg.Connection) -> int:
         return found[0].id - 1
     row = connection.execute("SELECT coalesce(max(id), 0) FROM artists").fetchone()
     return row[0] if row else 0
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +34,8 @@ class Call(Protocol):
         """The question in a few words, for people."""
 
 
-class Service(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Service:
     """A web service. Its functions are pure, and none of them raises but as it says."""
 
     title: str
@@ -49,6 +51,7 @@ class Service(NamedTuple):
     mark: Callable[[Any, Problem], Answered]
     #: For how many seconds the store keeps an answer; None is for ever.
     time_to_live: Callable[[Any, Answered | Problem], float | None]
+    _: KW_ONLY
     #: Why an answer (HTTP status, headers, body) is none but a refusal to be asked at all; None where it is not.
     refusal: Callable[[int, Mapping[str, str], bytes], Problem | None] | None = None
     #: The secret or setting by whose value the service counts our requests; "" where it goes by where they come from.

@@ -9,15 +9,15 @@ from scrapy.exceptions import IgnoreRequest
 
 from lastfm_crawl.items import AotyAlbumPage, AotyListPage
 from lastfm_crawl.services import aoty
-from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.spiders.arguments import Argument, count
 from lastfm_crawl.spiders.enrichment import EnrichmentSpider
 from lastfm_crawl.stop import REASONS, Exit, stop_run
 from lastfm_crawl.warehouse import aoty_matches
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
+    import psycopg
     from scrapy import Request
     from scrapy.http import Response
     from twisted.python.failure import Failure
@@ -55,9 +55,7 @@ class AotySpider(EnrichmentSpider):
 
     async def left(self) -> Sequence[int]:
         """Albums of the site that were played, and whose page is not there or older than pages are kept."""
-        ids: Sequence[int] = (0,)
-        while ids:
-            ids = await self.warehouse.run(aoty_matches.match_albums_after, ids[-1])
+        await self._match(aoty_matches.match_albums_after)
         before = max(self.since or 0.0, self.started - aoty.GOOD_TTL)
         return await self.warehouse.run(aoty_matches.pages_left, datetime.fromtimestamp(before, UTC))
 
@@ -83,9 +81,8 @@ class AotySpider(EnrichmentSpider):
 
     async def parse(self, response: Response) -> AsyncIterator[Any]:
         """An album; or a page of a chart, whose played albums are asked for, and then the next page."""
-        problem = response.meta["answer"]
-        if isinstance(problem, Problem) and not problem.lasting:
-            return  # counted as lost where it was refused
+        if self.is_refused(response):
+            return
         item = self.answer(response)
         if isinstance(item, AotyAlbumPage):
             self.done += 1
@@ -104,12 +101,14 @@ class AotySpider(EnrichmentSpider):
         """Everything is loaded: find out which albums and tracks the new pages are."""
         if REASONS.get(reason) is Exit.CRITICAL or not self._pages:
             return
-        ids: Sequence[int] = (0,)
+        for chunk_after in (aoty_matches.match_albums_after, aoty_matches.match_tracks_after):
+            await self._match(chunk_after)
+
+    async def _match(self, chunk_after: Callable[[psycopg.Connection, int], list[int]]) -> None:
+        """Match all albums or tracks, chunk after chunk."""
+        ids = [0]
         while ids:
-            ids = await self.warehouse.run(aoty_matches.match_albums_after, ids[-1])
-        ids = (0,)
-        while ids:
-            ids = await self.warehouse.run(aoty_matches.match_tracks_after, ids[-1])
+            ids = await self.warehouse.run(chunk_after, ids[-1])
 
     def lost(self, failure: Failure) -> Any:
         """What robots.txt does not allow ends the run: there is nothing to ask for then."""

@@ -166,6 +166,12 @@ class ServiceSpider(Spider):
             self.logger.error("%s is lost: %r", failure.request.url, failure.value)  # type: ignore[attr-defined]
 
     @staticmethod
+    def is_refused(response: Response) -> bool:
+        """Whether an answer is no result, nor says that there is none: it was counted as lost where it was refused."""
+        answer = response.meta["answer"]
+        return isinstance(answer, Problem) and not answer.lasting
+
+    @staticmethod
     def answer(response: Response) -> Any:
         """What an answer holds, or the mark that there is nothing, with the time of the stored answer."""
         meta = response.meta

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from lastfm_crawl.items import ReleaseLookup
 from lastfm_crawl.services import musicbrainz
-from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.spiders.enrichment import EnrichmentSpider
 from lastfm_crawl.stop import stop_run, stopping
 from lastfm_crawl.warehouse import release_groups
@@ -63,9 +62,8 @@ class MusicBrainzSpider(EnrichmentSpider):
 
     async def parse(self, response: Response) -> AsyncIterator[Any]:
         """What a question brought; the albums of a release that nobody knows are searched for by their names."""
-        problem = response.meta["answer"]
-        if isinstance(problem, Problem) and not problem.lasting:
-            return  # counted as lost where it was refused
+        if self.is_refused(response):
+            return
         item = self.answer(response)
         self.done += 1
         if isinstance(item, ReleaseLookup) and item.group is None:

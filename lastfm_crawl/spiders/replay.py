@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import tempfile
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -97,13 +98,12 @@ class ReplaySpider(Spider):
     recorded = False
     unit: ClassVar[str] = "answers"
 
-    def __init__(self, plan: Plan, open_storage: Callable[[], Storage] | None = None) -> None:
+    def __init__(self, plan: Plan) -> None:
         super().__init__("replay")
         self.plan = plan
         self.done = self.total = self.rows = self.pages = 0
         #: Friends lists that no recorded walk took into account.
         self.left_out = 0
-        self._open_storage = open_storage
 
     async def start(self) -> AsyncIterator[Request]:
         """The request to ourselves."""
@@ -111,7 +111,7 @@ class ReplaySpider(Spider):
 
     async def replay(self, _: Response) -> AsyncIterator[Any]:
         """Everything that was asked for."""
-        opener = self._open_storage or partial(open_store, self.settings["RESPONSE_STORE"])
+        opener = partial(open_store, self.settings["RESPONSE_STORE"])
         try:
             # A dry run has not looked into the warehouse.
             self._forgotten = Warehouse.of(self.crawler).forgotten or await asyncio.to_thread(in_store, opener())
@@ -120,7 +120,8 @@ class ReplaySpider(Spider):
             return
         reader = Reader(opener, self.plan.workers, self._forgotten)
         try:
-            with tempfile.TemporaryDirectory() as folder:
+            # When the run is stopped a file in it may still be read, which Windows then does not remove.
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                 self._answers: _Answers = (_Packed if self.plan.origin == "packs" else _Loose)(
                     opener(), self.plan, folder, self._bad
                 )
@@ -132,6 +133,9 @@ class ReplaySpider(Spider):
                         break
         except (StoreError, CorruptEnvelopeError) as exc:
             stop_run(self.crawler, "store_unavailable", f"the response store does not work: {exc}")
+        except BrokenExecutor:
+            why = "a process that reads answers was killed (no memory left?); --workers 1 takes least"
+            stop_run(self.crawler, "store_unavailable", why)
         finally:
             await asyncio.to_thread(reader.close)
 
@@ -251,6 +255,7 @@ class ReplaySpider(Spider):
                 record["spider"],
                 args,
                 _seconds(record["started_at"]),
+                # Records of earlier versions have whole seconds: what was answered within the last one is of the run.
                 _seconds(finished) + ("." not in finished) if finished else None,
                 record.get("finish_reason") == "finished",
                 record["members_before"],

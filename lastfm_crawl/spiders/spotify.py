@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lastfm_crawl.services import spotify
-from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.spiders.enrichment import EnrichmentSpider
 from lastfm_crawl.warehouse.service_states import remember_mode
 
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
 
     from scrapy import Request
     from scrapy.http import Response
+
+    from lastfm_crawl.services.problems import Problem
 
 #: What the service's state says when batches are refused, and when they are not.
 DEVELOPMENT, EXTENDED = "development", "extended"
@@ -51,10 +52,9 @@ class SpotifySpider(EnrichmentSpider):
 
     async def parse(self, response: Response) -> AsyncIterator[Any]:
         """What a question brought; one that is not taken in its form is asked in another."""
-        problem = response.meta["answer"]
         call: spotify.Call = response.meta["call"]
-        if isinstance(problem, Problem) and not problem.lasting:
-            for request in await self._rephrased(call, problem):
+        if self.is_refused(response):
+            for request in await self._rephrased(call, response.meta["answer"]):
                 yield request
             return
         item = self.answer(response)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lastfm_crawl.items import user_key
 from lastfm_crawl.logins import Logins
 from lastfm_crawl.services import spotify
-from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.spiders.arguments import Argument, names
 from lastfm_crawl.spiders.base import ServiceSpider
 from lastfm_crawl.warehouse.forgotten import without
@@ -54,9 +53,8 @@ class SpotifyTopSpider(ServiceSpider):
 
     async def parse(self, response: Response) -> AsyncIterator[Any]:
         """One page of a list, which asks for the next."""
-        problem = response.meta["answer"]
-        if isinstance(problem, Problem) and not problem.lasting:
-            return  # counted as lost where it was refused
+        if self.is_refused(response):
+            return
         page = self.answer(response)
         done, pages = self.user_pages.get(user_key(page.user), (0, 1))
         self.user_pages[user_key(page.user)] = done + 1, pages + (page.page < page.pages)

@@ -42,7 +42,7 @@ from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.warehouse.forgotten import Forgotten
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Iterable, Sequence
 
     from lastfm_crawl.httpcache.storage import Storage
 
@@ -296,9 +296,3 @@ class Reader:
     def close(self) -> None:
         """End the processes, after what they are doing."""
         self._processes.shutdown(wait=True, cancel_futures=True)
-
-
-def read_here(storage: Storage, sources: Iterable[Source]) -> Iterator[Stored]:
-    """The pages of *sources*, read and parsed in this process."""
-    _Worker.storage, _Worker.threads, _Worker.forgotten = storage, None, Forgotten()
-    yield from _work(list(sources), 0)

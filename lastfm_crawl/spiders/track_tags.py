@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lastfm_crawl.services import lastfm
-from lastfm_crawl.services.problems import Problem
 from lastfm_crawl.spiders.enrichment import EnrichmentSpider
 from lastfm_crawl.warehouse import track_tags
+from lastfm_crawl.warehouse.matches import tracks_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,13 +32,12 @@ class TrackTagsSpider(EnrichmentSpider):
 
     async def questions(self, ids: Sequence[int]) -> Iterable[Request]:
         """One for each track."""
-        names = await self.warehouse.run(track_tags.names_of, ids)
-        return [self.ask(lastfm.get_top_tags(*asked), self.parse) for asked in names]
+        tracks = await self.warehouse.run(tracks_named, ids)
+        return [self.ask(lastfm.get_top_tags(track.artist, track.title), self.parse) for track in tracks]
 
     def parse(self, response: Response) -> Iterator[Any]:
         """The tags, or that there is no such track."""
-        problem = response.meta["answer"]
-        if isinstance(problem, Problem) and not problem.lasting:
-            return  # counted as lost where it was refused
+        if self.is_refused(response):
+            return
         self.done += 1
         yield self.answer(response)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from lastfm_crawl.items import AotyRow, Lookup
 
-#: From the source that says least of an album to the one that says most: none replaces one that says more.
-SOURCES = ("list", "csv", "page")
+# From the source that says least of an album to the one that says most: none replaces one that says more.
+_SOURCES = "ARRAY['list', 'csv', 'page']"
 
-_SAVE_ALBUM = """
+_SAVE_ALBUM = f"""
 INSERT INTO aoty_albums AS a (
     id, url, title, artists, artist_key, release_date, format, label, critic_score, critic_score_exact,
     critic_count, user_score, user_score_exact, user_count, genres, secondary_genres, tags, origins, rejected, era,
@@ -33,9 +33,9 @@ SET url = excluded.url, title = excluded.title, artists = excluded.artists, arti
     user_score_exact = excluded.user_score_exact, user_count = excluded.user_count, genres = excluded.genres,
     secondary_genres = excluded.secondary_genres, tags = excluded.tags, origins = excluded.origins,
     rejected = excluded.rejected, era = excluded.era, source = excluded.source, fetched_at = excluded.fetched_at
-WHERE (array_position(ARRAY['list', 'csv', 'page'], a.source), a.fetched_at)
-   <= (array_position(ARRAY['list', 'csv', 'page'], excluded.source), excluded.fetched_at)
-"""
+WHERE (array_position({_SOURCES}, a.source), a.fetched_at)
+   <= (array_position({_SOURCES}, excluded.source), excluded.fetched_at)
+"""  # noqa: S608  (a constant)
 _SAVE_TRACK = """
 INSERT INTO aoty_tracks (album_id, place, disc, number, title, seconds, rating, ratings, featuring, note)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
@@ -55,7 +55,7 @@ def load_answers(cursor: psycopg.Cursor[Any], lookups: Sequence[Lookup]) -> None
 
 
 def save_albums(cursor: psycopg.Cursor[Any], albums: Iterable[AotyAlbum], source: str, fetched_at: float) -> None:
-    """Keep *albums* of *source* (one of SOURCES), as they were at *fetched_at* (seconds since 1970)."""
+    """Keep *albums* of *source* (``list``, ``csv`` or ``page``), as they were at *fetched_at* (seconds since 1970)."""
     at = datetime.fromtimestamp(fetched_at, UTC)
     # In one order, so that two loaders wait for each other instead of deadlocking.
     rows = sorted({album.id: album for album in albums}.values(), key=lambda album: album.id)

@@ -32,7 +32,7 @@ from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from lastfm_crawl.warehouse.kinds import KINDS
-from lastfm_crawl.warehouse.sinks import SinkRefusedError, SinkUnavailableError
+from lastfm_crawl.warehouse.sinks import SinkRefusedError, SinkUnavailableError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -64,6 +64,14 @@ _ARROW = {
 _PARTITIONED = {"scrobbles": "scrobbled_at"}
 
 
+def connect(project: str) -> bigquery.Client:
+    """A client; nothing is asked yet. Raises Google's errors."""
+    # The emulators' own variable, which Google's library heeds for the address alone.
+    emulated = os.environ.get("BIGQUERY_EMULATOR_HOST")
+    credentials = AnonymousCredentials() if emulated else None  # type: ignore[no-untyped-call]
+    return bigquery.Client(project=project, credentials=credentials)
+
+
 class BigQuerySink:
     """Rows into the tables of *target* (project.dataset), each named as its view."""
 
@@ -86,10 +94,7 @@ class BigQuerySink:
     def open(self) -> None:
         """Make the client; nothing is asked yet."""
         with _understood(self.target):
-            # The emulators' own variable, which Google's library heeds for the address alone.
-            emulated = os.environ.get("BIGQUERY_EMULATOR_HOST")
-            credentials = AnonymousCredentials() if emulated else None  # type: ignore[no-untyped-call]
-            self._client = bigquery.Client(project=self.target.rpartition(".")[0], credentials=credentials)
+            self._client = connect(self.target.rpartition(".")[0])
 
     def close(self) -> None:
         """Give the connections back."""
@@ -248,7 +253,7 @@ def _table_of(kind: Kind, schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> p
         columns = list(zip(*rows, strict=True))
         arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as exc:
-        raise SinkRefusedError(f"{kind.view}: {_line(exc)}") from exc
+        raise SinkRefusedError(f"{kind.view}: {one_line(exc)}") from exc
     for column, values in zip(kind.columns, arrays, strict=True):
         if column.required and values.null_count:
             raise SinkRefusedError(f"{kind.view}: a row without {column.name}, which is required")
@@ -275,14 +280,10 @@ def _understood(target: str) -> Iterator[None]:
     try:
         yield
     except NotFound as exc:
-        raise SinkUnavailableError(f"{_line(exc)}; `scrapy warehouse init bigquery` makes {target}") from exc
+        raise SinkUnavailableError(f"{one_line(exc)}; `scrapy warehouse init bigquery` makes {target}") from exc
     except (Unauthorized, Forbidden, TooManyRequests) as exc:
-        raise SinkUnavailableError(_line(exc)) from exc
+        raise SinkUnavailableError(one_line(exc)) from exc
     except ClientError as exc:
-        raise SinkRefusedError(_line(exc)) from exc
+        raise SinkRefusedError(one_line(exc)) from exc
     except (GoogleAPIError, GoogleAuthError, OSError) as exc:
-        raise SinkUnavailableError(_line(exc)) from exc
-
-
-def _line(exc: BaseException) -> str:
-    return (str(exc).splitlines() or [type(exc).__name__])[0][:300]
+        raise SinkUnavailableError(one_line(exc)) from exc

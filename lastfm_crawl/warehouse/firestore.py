@@ -14,7 +14,7 @@ from google.cloud import firestore
 from google.cloud.firestore_v1.bulk_writer import BulkWriter
 
 from lastfm_crawl.warehouse.kinds import KINDS
-from lastfm_crawl.warehouse.sinks import SinkRefusedError, SinkUnavailableError
+from lastfm_crawl.warehouse.sinks import SinkRefusedError, SinkUnavailableError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -206,10 +206,6 @@ def _understood() -> Iterator[None]:
     try:
         yield
     except (InvalidArgument, ValueError, TypeError) as exc:
-        raise SinkRefusedError(_line(exc)) from exc
+        raise SinkRefusedError(one_line(exc)) from exc
     except (GoogleAPIError, GoogleAuthError, OSError) as exc:
-        raise SinkUnavailableError(_line(exc)) from exc
-
-
-def _line(exc: BaseException) -> str:
-    return (str(exc).splitlines() or [type(exc).__name__])[0][:300]
+        raise SinkUnavailableError(one_line(exc)) from exc

@@ -13,7 +13,7 @@ from lastfm_crawl.items import LovedTracksPage, RecentTracksPage, TopTracksPage,
 from lastfm_crawl.warehouse import binary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import psycopg
 
@@ -114,17 +114,19 @@ def load_histories(
     names = {fetch: recording_names(page) for fetch, page in (plays | tops | loved).items()}
     catalogue.know_recordings(cursor, chain.from_iterable(names.values()))
     ids = {fetch: _columns(catalogue.recordings.of(page)) for fetch, page in names.items()}
-    _copy(
+    binary.copy_into(
         cursor, "stage_named", (binary.row(binary.int4(f), binary.int4_array(sorted(set(ids[f].tracks)))) for f in ids)
     )
     cursor.execute(_SAVE_NAMED)
     if tops:
         cursor.execute(_REPLACE_TRACKS, [list(tops)])
-        _copy(cursor, "stage_tracks", (_row(f, *ids[f], p.ranks, p.playcounts) for f, p in tops.items()))
+        binary.copy_into(cursor, "stage_tracks", (_row(f, *ids[f], p.ranks, p.playcounts) for f, p in tops.items()))
         cursor.execute(_SAVE_TRACKS)
     if loved:
         cursor.execute(_REPLACE_LOVED, [list(loved)])
-        _copy(cursor, "stage_loved", (_row(f, *ids[f], [at or 0 for at in p.loved_at]) for f, p in loved.items()))
+        binary.copy_into(
+            cursor, "stage_loved", (_row(f, *ids[f], [at or 0 for at in p.loved_at]) for f, p in loved.items())
+        )
         cursor.execute(_SAVE_LOVED)
     return _load_plays(cursor, plays, ids, users) if plays else Changes()
 
@@ -158,7 +160,7 @@ def _load_plays(
         for fetch, page in pages.items()
         if page.uts
     )
-    _copy(cursor, "stage_scrobbles", rows)
+    binary.copy_into(cursor, "stage_scrobbles", rows)
     older = dict(cursor.execute(_NOT_NEW).fetchall())
     edited = None
     if any(older.values()):
@@ -185,8 +187,3 @@ def _columns(ids: Sequence[RecordingIds]) -> _Ids:
 
 def _row(fetch: int, *columns: Sequence[int]) -> bytes:
     return binary.row(binary.int4(fetch), *map(binary.int4_array, columns))
-
-
-def _copy(cursor: psycopg.Cursor[Any], table: str, rows: Iterable[bytes]) -> None:
-    with cursor.copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
-        copy.write(binary.copy_data(rows))

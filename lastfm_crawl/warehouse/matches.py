@@ -10,7 +10,7 @@ from psycopg import sql
 from lastfm_crawl.matching.normalise import NORMALISER_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import psycopg
 
@@ -51,12 +51,22 @@ WHERE %(again)s OR m.{subject} IS NULL
    OR (m.tier <> 'exact' OR m.band <> 'accept') AND (m.catalogue < %(catalogue)s OR m.normaliser <> %(normaliser)s)
 ORDER BY s.id
 """
-#: Of a match: it was searched for in vain, and it is not yet time to search again. That is a day later, then as long as
-#: it has been since the first search (1, 1, 2, 4 … days), at most 32 days later.
-JUST_SEARCHED = """
-(m.searched_at IS NOT NULL AND m.searched_at
- + least(greatest(m.searched_at - m.first_searched_at, interval '1 day'), interval '32 days') > %(now)s)
-"""
+
+
+def just_asked(last: str, first: str) -> str:
+    """The condition that it is not yet time to ask again what was asked in vain, *last* and *first* then (columns).
+
+    That is a day later, then after as long as it has been since the first time (1, 1, 2, 4 … days), at most 32 days
+    later.
+    """
+    return (
+        f"({last} IS NOT NULL"
+        f" AND {last} + least(greatest({last} - {first}, interval '1 day'), interval '32 days') > %(now)s)"
+    )
+
+
+#: Of a match: it was searched for in vain, and it is not yet time to search again.
+JUST_SEARCHED = just_asked("m.searched_at", "m.first_searched_at")
 
 
 def _statement(text: str, kind: Kind) -> sql.Composed:
@@ -86,6 +96,26 @@ class Artist(NamedTuple):
 
     id: int
     name: str
+
+
+class Track(NamedTuple):
+    """A track of Last.fm."""
+
+    id: int
+    artist: str
+    title: str
+
+
+def tracks_named(connection: psycopg.Connection, ids: Sequence[int]) -> list[Track]:
+    """The tracks with *ids*, in their order."""
+    rows = connection.execute(
+        """
+        SELECT t.id, a.name, t.name FROM unnest(%s::integer[]) WITH ORDINALITY AS wanted (id, place)
+        JOIN tracks t USING (id) JOIN artists a ON a.id = t.artist_id ORDER BY wanted.place
+        """,
+        [list(ids)],
+    )
+    return [Track(*row) for row in rows]
 
 
 def new_artists(connection: psycopg.Connection, after: int, limit: int = CHUNK) -> list[Artist]:

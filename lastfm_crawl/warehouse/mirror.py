@@ -128,11 +128,6 @@ class Mirror:
             raise MirrorUnavailableError(f"the mirror of MusicBrainz fails: {' '.join(str(exc).split())}") from exc
 
 
-def has_trigrams(connection: psycopg.Connection) -> bool:
-    """Whether the mirror has the extension pg_trgm; :func:`similar_groups` gives only what is equal without."""
-    return _shape(connection).trigrams
-
-
 def dated_releases(connection: psycopg.Connection, mbids: Sequence[str]) -> list[DatedRelease]:
     """A row for each of *mbids*, ids of releases, in their order. Some thousands at a time are quickest."""
     asked = [mbid.lower() for mbid in mbids]

@@ -463,26 +463,6 @@ def stored_by_user(connection: psycopg.Connection, limit: int) -> list[StoredDat
     return [StoredData(*row) for row in rows]
 
 
-class Run(NamedTuple):
-    """A run as ``runs`` has it; what is not known yet, or never came, is None."""
-
-    id: str
-    spider: str
-    started_at: datetime
-    finished_at: datetime | None
-    finish_reason: str | None
-    exit_code: int | None
-
-
-def last_runs(connection: psycopg.Connection, limit: int) -> list[Run]:
-    """The newest *limit* runs, the newest first."""
-    rows = connection.execute(
-        "SELECT id, spider, started_at, finished_at, finish_reason, exit_code FROM runs ORDER BY id DESC LIMIT %s",
-        [limit],
-    )
-    return [Run(*row) for row in rows]
-
-
 class JobRun(NamedTuple):
     """A run that was a job of Scrapyd's: the last two are None while it runs, or when it was killed."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lastfm_crawl.items import ReleaseGroup, ReleaseGroupSearch, ReleaseLookup
 from lastfm_crawl.matching.normalise import NORMALISER_VERSION
+from lastfm_crawl.warehouse.matches import just_asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,16 +20,15 @@ if TYPE_CHECKING:
 
 #: What Last.fm gives as the id of an album and is none is no reason to ask.
 _IS_MBID = "al.mbid ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
-# Without a result, or with one that has no year, it is asked again a day later, then after as long as it has been since
-# the first time (1, 1, 2, 4 … days), at most 32 days later.
-_NOT_YET = "{last} + least(greatest({last} - {first}, interval '1 day'), interval '32 days') > %(now)s"
+# In vain is: without a result, or with one that has no year.
+_JUST_SEARCHED = just_asked("s.searched_at", "s.first_searched_at")
 _LEFT = f"""
 SELECT al.id, a.name AS artist, al.name AS title, lower(al.mbid) AS mbid, r.asked_at, s.searched_at,
        {_IS_MBID} AND (r.mbid IS NULL OR (r.group_mbid IS NULL OR g.year IS NULL)
-                       AND NOT {_NOT_YET.format(last="r.asked_at", first="r.first_asked_at")}) AS release_left,
+                       AND NOT {just_asked("r.asked_at", "r.first_asked_at")}) AS release_left,
        (NOT {_IS_MBID} OR r.mbid IS NOT NULL AND r.group_mbid IS NULL)
        AND (s.band IS NULL OR (s.band <> 'accept' OR h.year IS NULL)
-            AND NOT {_NOT_YET.format(last="s.searched_at", first="s.first_searched_at")}) AS search_left
+            AND NOT {_JUST_SEARCHED}) AS search_left
 FROM albums al
 JOIN artists a ON a.id = al.artist_id
 LEFT JOIN releases r ON r.mbid = lower(al.mbid)
@@ -124,8 +124,7 @@ def names_of(connection: psycopg.Connection, mbids: Sequence[str], now: float) -
         FROM albums al JOIN artists a ON a.id = al.artist_id
         LEFT JOIN album_searches s ON s.artist = a.name AND s.title = al.name
         WHERE al.mbid <> '' AND lower(al.mbid) = ANY(%(mbids)s)
-          AND (s.band IS NULL
-               OR s.band <> 'accept' AND NOT {_NOT_YET.format(last="s.searched_at", first="s.first_searched_at")})
+          AND (s.band IS NULL OR s.band <> 'accept' AND NOT {_JUST_SEARCHED})
         """,  # noqa: S608  (a constant)
         {"mbids": [mbid.lower() for mbid in mbids], "now": datetime.fromtimestamp(now, UTC)},
     )

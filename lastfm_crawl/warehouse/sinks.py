@@ -22,6 +22,11 @@ class SinkRefusedError(Exception):
     """The sink does not take these rows, whenever they come: one line that says why."""
 
 
+def one_line(exc: BaseException) -> str:
+    """What *exc* says first, or its kind when it says nothing."""
+    return (str(exc).splitlines() or [type(exc).__name__])[0][:300]
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """All rows of some users. ``names``: under which names the sink may have rows of them, also former ones.

@@ -196,7 +196,8 @@ class SongCounts(NamedTuple):
 
 def count_tracks(connection: psycopg.Connection) -> int:
     """How many tracks there are to fold."""
-    return _number(connection, "SELECT count(*) FROM tracks")
+    row = connection.execute("SELECT count(*) FROM tracks").fetchone()
+    return row[0] if row else 0
 
 
 def build(
@@ -318,8 +319,3 @@ def _copy(connection: psycopg.Connection, table: str, rows: Iterable[tuple[Any, 
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
-
-
-def _number(connection: psycopg.Connection, statement: str) -> int:
-    row = connection.execute(statement).fetchone()
-    return row[0] if row else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-import os
+import zlib
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import msgspec
 
 from lastfm_crawl.items import SpotifyArtist, SpotifyTrack
+from lastfm_crawl.warehouse.sinks import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,7 +75,7 @@ def read_batches(source: str) -> Iterator[list[Row]]:
         yield from reader(path)
     except OSError as exc:
         raise SourceError(f"{source} cannot be read: {exc.strerror or exc}") from exc
-    except (UnicodeDecodeError, csv.Error, EOFError, msgspec.DecodeError) as exc:
+    except (UnicodeDecodeError, csv.Error, EOFError, zlib.error) as exc:
         raise SourceError(f"{source} cannot be read: {exc}") from exc
 
 
@@ -189,25 +190,20 @@ def _parquet(path: Path) -> Iterator[list[Row]]:
             for batch in file.iter_batches(batch_size=BATCH):
                 yield batch.to_pylist()
     except pa.ArrowInvalid as exc:
-        raise SourceError(f"{path} is no Parquet file: {str(exc).splitlines()[0]}") from exc
+        raise SourceError(f"{path} is no Parquet file: {one_line(exc)}") from exc
 
 
 def _big_query(table: str) -> Iterator[list[Row]]:
     from google.api_core.exceptions import GoogleAPIError  # noqa: PLC0415  (half a second to import)
-    from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415
     from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
-    from google.cloud import bigquery  # noqa: PLC0415
+
+    from lastfm_crawl.warehouse.bigquery import connect  # noqa: PLC0415
 
     if table.count(".") < 2:
         raise SourceError(f"bq://{table} is no table; write bq://project.dataset.table")
-    project = table.rsplit(".", 2)[0]
     try:
-        # The emulators' own variable, which Google's library heeds for the address alone.
-        emulated = os.environ.get("BIGQUERY_EMULATOR_HOST")
-        credentials = AnonymousCredentials() if emulated else None  # type: ignore[no-untyped-call]
-        client = bigquery.Client(project=project, credentials=credentials)
-        rows = client.list_rows(client.get_table(table), page_size=BATCH)
-        for page in rows.pages:
-            yield [dict(row.items()) for row in page]
-    except (GoogleAPIError, GoogleAuthError) as exc:
-        raise SourceUnreachableError(f"bq://{table} cannot be read: {str(exc).splitlines()[0]}") from exc
+        with connect(table.rsplit(".", 2)[0]) as client:
+            for page in client.list_rows(client.get_table(table), page_size=BATCH).pages:
+                yield [dict(row.items()) for row in page]
+    except (GoogleAPIError, GoogleAuthError, OSError) as exc:
+        raise SourceUnreachableError(f"bq://{table} cannot be read: {one_line(exc)}") from exc

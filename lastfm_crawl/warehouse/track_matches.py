@@ -9,7 +9,7 @@ from lastfm_crawl.matching.keys import track_key
 from lastfm_crawl.matching.rows import Record
 from lastfm_crawl.matching.tracks import TrackCandidate, match_track
 from lastfm_crawl.warehouse.artist_matches import artist_id
-from lastfm_crawl.warehouse.matches import JUST_SEARCHED, save_matches
+from lastfm_crawl.warehouse.matches import JUST_SEARCHED, Track, save_matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,31 +24,11 @@ CHUNK = 5_000
 _COLUMNS = "id, name, artist_names, album_name, album_type, duration_ms, release_date, isrc, popularity"
 
 
-class Track(NamedTuple):
-    """A track of Last.fm."""
-
-    id: int
-    artist: str
-    title: str
-
-
 class WholeTracks(NamedTuple):
     """The catalogue's tracks by what they are called; *ids* are in the order of the texts."""
 
     ids: Sequence[str]
     texts: Index
-
-
-def tracks_named(connection: psycopg.Connection, ids: Sequence[int]) -> list[Track]:
-    """The tracks with *ids*, in their order."""
-    rows = connection.execute(
-        """
-        SELECT t.id, a.name, t.name FROM unnest(%s::integer[]) WITH ORDINALITY AS wanted (id, place)
-        JOIN tracks t USING (id) JOIN artists a ON a.id = t.artist_id ORDER BY wanted.place
-        """,
-        [list(ids)],
-    )
-    return [Track(*row) for row in rows]
 
 
 def whole_tracks(connection: psycopg.Connection) -> WholeTracks:

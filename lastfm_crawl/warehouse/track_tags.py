@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lastfm_crawl.items import TrackTags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     import psycopg
 
@@ -80,15 +80,3 @@ def tracks_left(connection: psycopg.Connection, before: float) -> list[int]:
         {"before": datetime.fromtimestamp(before, UTC)},
     )
     return [row for (row,) in rows]
-
-
-def names_of(connection: psycopg.Connection, ids: Sequence[int]) -> list[tuple[str, str]]:
-    """Artist and title of the tracks with *ids*, in their order."""
-    rows = connection.execute(
-        """
-        SELECT a.name, t.name FROM unnest(%s::integer[]) WITH ORDINALITY AS wanted (id, place)
-        JOIN tracks t USING (id) JOIN artists a ON a.id = t.artist_id ORDER BY wanted.place
-        """,
-        [list(ids)],
-    )
-    return [(artist, title) for artist, title in rows]

@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import ROOT
 
@@ -223,6 +224,45 @@ def test_a_file_system_without_links(store, monkeypatch):
         store.put(KEY, blob)
     assert (store.get(KEY), archived(store)) == (b"2", [b"1"])
     assert len(files(store)) == 2
+
+
+def test_two_writers_where_there_are_no_links(store, monkeypatch):
+    """One is overtaken after it has seen that nothing is there."""
+    other, threads, real = FolderStorage(store.root), [], os.path.exists
+
+    def link(*_args, **_options):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    def exists(path):
+        found = real(path)
+        if path == str(store.root / KEY) and not threads:
+            threads.append(None)
+            threads.append(overtaken_by(other.put, KEY, b"from the other"))
+        return found
+
+    monkeypatch.setattr(os, "link", link)
+    monkeypatch.setattr(os.path, "exists", exists)
+    store.put(KEY, b"new")
+    threads[1].join()
+    assert {b"from the other", b"new"} == set(files(store).values())
+
+
+def test_no_file_is_open_when_it_gets_its_name(store, tmp_path, monkeypatch):
+    """Windows refuses that."""
+    (tmp_path / "large").write_bytes(b"3")
+    real, replaced = os.replace, []
+
+    def replace(source, target):
+        replaced.append(Path(source).name)
+        assert replaced[-1] not in {Path(file.path).name for file in psutil.Process().open_files()}
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    store.put(KEY, b"1")
+    store.put(KEY, b"2")
+    store.write("state/progress.json", b"{}")
+    store.write_file("exports/large", tmp_path / "large")
+    assert len(replaced) == 3
 
 
 def test_an_error_says_what_and_where(tmp_path):

@@ -567,14 +567,6 @@ def test_how_long_an_answer_is_kept(call, answer, seconds):
     assert lastfm.time_to_live(call, read(call, 200, body(answer))) == seconds
 
 
-@pytest.mark.parametrize(
-    ("done", "pages", "complete"),
-    [([1, 2, 3], 3, True), ([1, 3], 3, False), ([1], 0, True), ([], 0, False), ([], 1, False), ([2, 1, 9], 2, True)],
-)
-def test_when_a_list_is_complete(done, pages, complete):
-    assert lastfm.list_is_complete(done, pages) is complete
-
-
 # --- calls --------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,8 @@ from lastfm_crawl.httpcache.keys import archive_key
 from lastfm_crawl.httpcache.memory import MemoryStorage
 from lastfm_crawl.items import FriendsPage, Profile, RecentTracksPage, TopArtistsPage, TopTracksPage, UserMark
 from lastfm_crawl.services import lastfm
-from lastfm_crawl.spiders.stored import BATCH, Reader, Stored, _packed, _unpacked, parse, read_here
+from lastfm_crawl.spiders.stored import BATCH, Reader, Stored, _packed, _unpacked, _work, _Worker, parse
+from lastfm_crawl.warehouse.forgotten import Forgotten
 
 CALL = lastfm.get_top_artists("rj")
 
@@ -71,11 +72,13 @@ def test_what_is_no_answer_says_why(key, changes, why):
     assert why in stored.fault
 
 
-def test_objects_that_cannot_be_read():
+def test_objects_that_cannot_be_read(monkeypatch):
     store = MemoryStorage()
+    for name, value in (("storage", store), ("threads", None), ("forgotten", Forgotten())):
+        monkeypatch.setattr(_Worker, name, value, raising=False)
     good = encode(envelope())
     store.write(CALL.store_key, good[:-20])
-    found = list(read_here(store, [CALL.store_key, "requests/gone", "requests/../x", "requests/a\\b"]))
+    found = _work([CALL.store_key, "requests/gone", "requests/../x", "requests/a\\b"], 0)
     assert [stored.page for stored in found] == [None] * 4
     assert all(stored.fault for stored in found)
     assert "gone" in found[1].fault

@@ -185,7 +185,7 @@ def test_tracks_find_their_recording(connection):
     )  # fmt: skip
     left = matches.left_to_match(connection, "track", version)
     whole = track_matches.whole_tracks(connection)
-    track_matches.match_tracks(connection, whole, track_matches.tracks_named(connection, left), catalogue=version)
+    track_matches.match_tracks(connection, whole, matches.tracks_named(connection, left), catalogue=version)
     rows = connection.execute("SELECT track_id, spotify_id, band FROM track_matches").fetchall()
     result = {identity: (spotify, band) for identity, spotify, band in rows}
     assert result[ids["U2", "One"]] == ("single", "accept")  # the best known release of the recording

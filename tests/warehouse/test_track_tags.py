@@ -11,9 +11,10 @@ import pytest
 
 from lastfm_crawl.items import TopTracksPage, TrackTags
 from lastfm_crawl.warehouse import queries
+from lastfm_crawl.warehouse.matches import tracks_named
 from lastfm_crawl.warehouse.migrate import migrate
 from lastfm_crawl.warehouse.postgres import PostgresSink
-from lastfm_crawl.warehouse.track_tags import names_of, tracks_left
+from lastfm_crawl.warehouse.track_tags import tracks_left
 
 TAGS = """
 SELECT a.name, t.name, g.tags, extract(epoch FROM g.fetched_at)::integer
@@ -69,7 +70,7 @@ def test_a_batch_may_hold_everything(connection):
 
 def test_what_is_left_are_tracks_without_tags_and_old_ones(connection):
     PostgresSink().load(connection, [*ANSWERS, tags("B", "y", 15)])
-    left = names_of(connection, tracks_left(connection, before=16))
+    left = [track[1:] for track in tracks_named(connection, tracks_left(connection, before=16))]
     assert left == [("B", "y"), ("a", "x")]
     assert tracks_left(connection, before=0) == []
 

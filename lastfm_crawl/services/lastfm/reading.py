@@ -49,7 +49,7 @@ from lastfm_crawl.services.lastfm.shapes import (
 from lastfm_crawl.services.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
 #: Seconds for which a profile is kept; every other good answer is kept for ever.
 PROFILE_TTL = DAY
@@ -399,8 +399,3 @@ def time_to_live(call: Call | TagsCall, answer: Answered | Problem) -> int | Non
     if call.method == "user.getWeeklyChartList":
         return CHART_LIST_TTL
     return NEGATIVE_TTL if isinstance(answer, FriendsPage) and answer.pages < answer.page else None
-
-
-def list_is_complete(pages_done: Iterable[int], pages: int) -> bool:
-    """Whether *pages_done* are all pages of a list of *pages* (an empty list has one answer)."""
-    return set(range(1, max(pages, 1) + 1)) <= set(pages_done)
