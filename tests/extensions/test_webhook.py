@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from test_alerts import SECRET, Hook
+from hooks import SECRET, listening
 
 from lastfm_crawl.extensions import webhook
 from lastfm_crawl.extensions.webhook import Postbox, WebhookError, post
@@ -15,9 +15,8 @@ from lastfm_crawl.extensions.webhook import Postbox, WebhookError, post
 
 @pytest.fixture
 def hook():
-    hook = Hook()
-    yield hook
-    hook.close()
+    with listening() as hook:
+        yield hook
 
 
 def test_every_object_arrives_in_order(monkeypatch):

@@ -78,7 +78,7 @@ def test_every_form_holds_the_same(tmp_path, form):
         ("latin.csv", "artist_id,artist_name\na,B\xf6rk".encode("latin-1"), "cannot be read"),
         ("x.parquet", b"no parquet", "no Parquet file"),
         ("x.csv.gz", b"no gzip", "cannot be read"),
-        ("spoilt.csv.gz", gzip.compress(b"artist_id,artist_name")[:10] + b"\xff" * 20, "cannot be read"),
+        ("spoilt.csv.gz", gzip.compress(b"artist_id,artist_name", mtime=0)[:10] + b"\xff" * 20, "cannot be read"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(tmp_path, name, content, says):
