@@ -309,3 +309,13 @@ def test_packs_leave_spotify_out(project, spotify):
     succeed(project.run("store", "pack"))
     assert [folder.name for folder in (project.data / "store" / "packs").iterdir()] == ["user.getTopArtists"]
     assert project.run("store", "verify").returncode == 0
+
+
+def test_spoilt_logins_are_one_line(project):
+    project.environment |= {"SPOTIFY_CLIENT_ID": "id", "SPOTIFY_CLIENT_SECRET": "0spotify0canary0"}
+    project.data.mkdir()
+    (project.data / "spotify-logins.json").write_text("{", encoding="utf-8")
+    result = project.crawl("spotify_top")
+    assert result.returncode == 2
+    assert "spotify-logins.json" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr

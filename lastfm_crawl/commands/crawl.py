@@ -72,7 +72,9 @@ class Command(crawl.Command):
         check_settings(self.settings)
 
     def _check_credentials(self, spider_class: type[Spider]) -> None:
-        """Raise ValueError or SecretUnavailableError when something is not there that the spider cannot ask without."""
+        """Raise ValueError or SecretUnavailableError when something is not there that the spider cannot ask without, or
+        cannot be read.
+        """
         assert self.settings is not None  # noqa: S101
         config.fetch_secrets()
         needed = spider_class.needed(self.settings) if hasattr(spider_class, "needed") else ()
@@ -82,6 +84,8 @@ class Command(crawl.Command):
                 f"LASTFM_API_SECRET is not set, and {users[0]} is logged in: {WHERE_TO_GET['LASTFM_API_SECRET']};"
                 f" or run `scrapy lastfm logout {users[0]}`"
             )
+        if "SPOTIFY_CLIENT_SECRET" in needed:
+            Logins(self.settings, "spotify").users()
         for name in needed:
             if not config.is_set(self.settings, name):
                 raise ValueError(not_set(name))

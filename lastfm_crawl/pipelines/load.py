@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scrapy.exceptions import CloseSpider
@@ -20,7 +21,10 @@ from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
 from lastfm_crawl.warehouse.postgres import PostgresSink
 
 if TYPE_CHECKING:
+    import psycopg
     from scrapy.crawler import Crawler
+
+    from lastfm_crawl.httpcache import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -76,13 +80,24 @@ class LoadPipeline:
         try:
             await self._warehouse.open()
             store = open_store(store_location(self._crawler.settings))
-            self._warehouse.forgotten = await self._warehouse.run(forgotten.enter, store)
+            await self._warehouse.run(self._enter, store)
+            # The lock goes with its connection, and who is forgotten may be more when there is another.
+            self._warehouse.database.reconnected = partial(self._enter_again, store=store)
         except WarehouseUnavailableError as exc:
             self._refuse("warehouse_unavailable", f"the warehouse cannot be used: {exc}", exc)
         except StoreError as exc:
             self._refuse("store_unavailable", f"the response store does not work: {exc}", exc)
         for _ in range(self._crawler.settings.getint("LOAD_CONNECTIONS", 1) - 1):
             self._lanes.append(_Lane(self._warehouse.another(self._crawler), PostgresSink()))
+
+    def _enter(self, connection: psycopg.Connection, store: Storage) -> None:
+        self._warehouse.forgotten = forgotten.enter(connection, store)
+
+    def _enter_again(self, connection: psycopg.Connection, *, store: Storage) -> None:
+        try:
+            self._enter(connection, store)
+        except StoreError as exc:
+            raise WarehouseUnavailableError(f"who is forgotten cannot be told: {exc}") from exc
 
     def _refuse(self, reason: str, message: str, exc: Exception) -> None:
         logger.critical("stopping (%s): %s", reason, message)

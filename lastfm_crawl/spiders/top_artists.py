@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
 from lastfm_crawl.services import lastfm
-from lastfm_crawl.spiders.arguments import Argument, count, one_of
-from lastfm_crawl.spiders.user_lists import UserListSpider
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from lastfm_crawl.spiders.top_lists import TopListSpider
 
 
-class TopArtistsSpider(UserListSpider):
-    """The artists that each user played most, until ``limit`` (above 1,000 in whole pages) or the end."""
+class TopArtistsSpider(TopListSpider):
+    """The artists that each user played most, with rank and play count."""
 
     name = "top_artists"
     phase = "artist_fetching"
     methods = ("user.getTopArtists",)
-    arguments: ClassVar[Mapping[str, Argument]] = {
-        **UserListSpider.arguments,
-        "period": Argument(one_of(*lastfm.PERIODS), "overall"),
-        "limit": Argument(count, lastfm.MAX_LIMIT),
-    }
-
-    def call(self, user: str, page: int = 1) -> lastfm.Call:
-        """A page of the top artists of *user*."""
-        limit = min(self.args["limit"], lastfm.MAX_LIMIT)
-        return lastfm.get_top_artists(user, page, period=self.args["period"], limit=limit)
-
-    def max_pages(self) -> int:
-        """As many pages as ``limit`` fills."""
-        limit: int = self.args["limit"]
-        return -(-limit // lastfm.MAX_LIMIT)
+    question = staticmethod(lastfm.get_top_artists)

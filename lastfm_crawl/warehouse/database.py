@@ -82,6 +82,8 @@ class Database:
         self._embedded = None if url else EmbeddedPostgres(folder)
         self._connection: psycopg.Connection | None = None
         self.conninfo = url or ""
+        #: What a connection that takes the place of a lost one begins with; it may raise as *work* of :meth:`run`.
+        self.reconnected: Callable[[psycopg.Connection], object] | None = None
 
     def open(self, *, as_it_is: bool = False) -> None:
         """Connect and bring the schema up to date, or leave it *as_it_is*.
@@ -102,7 +104,7 @@ class Database:
         """
         for delay in (*RECONNECT_DELAYS, None):
             try:
-                connection = self._connection or self._connect()
+                connection = self._connection or self._reconnect()
                 with connection.transaction():
                     return work(connection, *args, **kwargs)
             except (psycopg.OperationalError, psycopg.InterfaceError, EmbeddedPostgresError, *_HOPELESS) as exc:
@@ -118,6 +120,16 @@ class Database:
         self._drop()
         if self._embedded:
             self._embedded.stop()
+
+    def _reconnect(self) -> psycopg.Connection:
+        connection = self._connect()
+        if self.reconnected:
+            try:
+                self.reconnected(connection)
+            except BaseException:
+                self._drop()
+                raise
+        return connection
 
     def _connect(self, *, first: bool = False) -> psycopg.Connection:
         if self._embedded:

@@ -17,6 +17,7 @@ from lastfm_crawl.pipelines import load as load_module
 from lastfm_crawl.pipelines.load import LoadPipeline
 from lastfm_crawl.warehouse import database as database_module
 from lastfm_crawl.warehouse.database import Warehouse, WarehouseUnavailableError
+from lastfm_crawl.warehouse.forgotten import Tombstone
 from lastfm_crawl.warehouse.postgres import PostgresSink
 
 NOW = 1_700_000_000.0
@@ -41,6 +42,12 @@ def rows(url, statement):
 
 def loaded(url):
     return [user for (user,) in rows(url, "SELECT u.key FROM fetches f JOIN users u ON u.id = f.user_id ORDER BY 1")]
+
+
+LOCKED = """
+SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE l.locktype = 'advisory' AND d.datname = current_database()
+"""
 
 
 def stat(pipeline, name):
@@ -408,3 +415,18 @@ async def test_batches_are_timed(pipeline):
     await pipeline.close_spider()
     assert stat(pipeline, "batches") == 1
     assert 0 <= stat(pipeline, "batch_ms") == stat(pipeline, "batch_ms_max")
+
+
+async def test_a_connection_that_comes_back_keeps_forgetting_out(pipeline, database_url):
+    """`scrapy forget` waits for runs by a lock of their connections, which goes with each."""
+    assert rows(database_url, LOCKED) == [(1,)]
+    warehouse = Warehouse.of(pipeline._crawler)
+    lost = await warehouse.run(lambda connection: connection.info.backend_pid)
+    assert rows(database_url, f"SELECT pg_terminate_backend({lost}, 5000)") == [(True,)]
+    with psycopg.connect(database_url) as connection:
+        tombstone = Tombstone.of("Zoë", "ab" * 32)
+        connection.execute("INSERT INTO forgotten VALUES (%s, %s)", list(tombstone))
+    assert await warehouse.run(lambda connection: connection.info.backend_pid) != lost
+    assert rows(database_url, LOCKED) == [(1,)]
+    assert "zoë" in warehouse.forgotten
+    await pipeline.close_spider()
