@@ -84,7 +84,7 @@ class Command(crawl.Command):
                 f"LASTFM_API_SECRET is not set, and {users[0]} is logged in: {WHERE_TO_GET['LASTFM_API_SECRET']};"
                 f" or run `scrapy lastfm logout {users[0]}`"
             )
-        if "SPOTIFY_CLIENT_SECRET" in needed:
+        if "SPOTIFY_CLIENT_ID" in needed:
             Logins(self.settings, "spotify").users()
         for name in needed:
             if not config.is_set(self.settings, name):
