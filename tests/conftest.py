@@ -85,7 +85,13 @@ def _no_environment(monkeypatch):
 def postgres(tmp_path_factory):
     """A PostgreSQL server for the session: its libpq connection string."""
     server = EmbeddedPostgres(tmp_path_factory.mktemp("pg") / "server")
-    yield server.start()
+    url = server.start()
+    # No test lets this server die.
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name in ("fsync", "full_page_writes", "synchronous_commit"):
+            connection.execute(f"ALTER SYSTEM SET {name} = off")
+        connection.execute("SELECT pg_reload_conf()")
+    yield url
     server.remove()
 
 

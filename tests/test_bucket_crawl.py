@@ -126,6 +126,7 @@ def test_writes_to_a_far_bucket_do_not_delay_the_next_request(bucket, project, s
     assert gaps[len(gaps) // 2] < 0.15
 
 
+@pytest.mark.slow
 def test_a_far_bucket_is_read_quickly(bucket, project, sandbox):
     """30 ms a request; writes do not hold up the next question either."""
     project.environment["RESPONSE_STORE"] = STORE

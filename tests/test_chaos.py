@@ -52,9 +52,8 @@ def undisturbed(project, world, spiders) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("seed", "kills"), [(1, 4), pytest.param(2, 20, marks=pytest.mark.slow)], ids=["4 kills", "20 kills"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "kills"), [(1, 4), (2, 20)], ids=["4 kills", "20 kills"])
 def test_killed_at_random_moments(project, seed, kills):
     users = USERS_A_KILL * kills
     world, rng = demo_world(users + 50), random.Random(seed)

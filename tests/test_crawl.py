@@ -370,6 +370,7 @@ class TestInterruption:
 
 
 class TestHetRec:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("rate", "unwrap_single"),
         [(0.0, False), pytest.param(0.15, True, marks=pytest.mark.slow)],

@@ -349,6 +349,7 @@ def where_tombstones(project) -> list[str]:
     return list(FolderStorage(project.data / "store").keys("state/forgotten/"))
 
 
+@pytest.mark.slow
 def test_a_sink_that_is_down_lets_go_when_it_is_back(project, sandbox, lake):
     succeed(project.crawl("friends", seeds=f"RJ,{NAME}"))
     lake.down = 403
@@ -416,6 +417,7 @@ def test_several_from_a_file_and_a_stranger(project, sandbox, tmp_path):
     assert "names no user" in project.run("forget", ",").stderr
 
 
+@pytest.mark.slow
 def test_everything_goes_but_tombstones(project, sandbox, lake):
     succeed(project.crawl("friends", seeds="RJ"))
     succeed(project.crawl("top_artists", users="RJ"))

@@ -69,7 +69,7 @@ def real():
 
 
 class TestRealHistories:
-    @pytest.mark.parametrize("rate", [0.0, 0.15])
+    @pytest.mark.parametrize("rate", [0.0, pytest.param(0.15, marks=pytest.mark.slow)])
     def test_every_play_arrives(self, project, real, rate):
         with serve(real, Faults(rate=rate, seed=3)) as sandbox:
             project.url = sandbox.url

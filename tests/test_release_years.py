@@ -143,6 +143,7 @@ def test_an_outage_leaves_albums_pending_and_the_next_run_asks_for_the_rest(proj
     assert statuses["pending"] == 0
 
 
+@pytest.mark.slow
 def test_a_503_slows_the_run_down_and_nothing_is_lost(project, sandbox):
     sandbox.faults.rate, sandbox.faults.kinds = 0.2, ("rate_limit", "error_11", "truncated", "html_502")
     succeed(project.crawl("musicbrainz"))

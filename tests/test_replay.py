@@ -109,6 +109,7 @@ class TestEquality:
             succeed(project.crawl("top_artists"))
         assert_rebuilt(project)
 
+    @pytest.mark.slow
     def test_after_several_runs_with_other_seeds_caps_depths_and_named_users(self, project):
         world = demo_world(150)
         with serve(world) as sandbox:
@@ -142,6 +143,7 @@ class TestEquality:
         assert "not_found" in {row[8] for row in views(project)["lastfm_users"]}
         assert_rebuilt(project)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("again", [pytest.param(False, marks=pytest.mark.slow), True])
     def test_after_interruptions(self, project, again):
         with serve(demo_world(200), Faults(latency=0.05)) as sandbox:
@@ -188,6 +190,7 @@ class TestEquality:
             succeed(project.run(*words, env=env))
         assert views(project) == before
 
+    @pytest.mark.slow
     def test_histories_with_what_was_deleted_and_edited(self, project):
         world = demo_world(30)
         name = "jester71"

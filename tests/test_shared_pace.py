@@ -122,6 +122,7 @@ def test_a_rate_limit_of_one_run_holds_for_the_other(project):
     assert {call.user[0] for call in calls if call.at > limited + 3} == {"a", "b"}
 
 
+@pytest.mark.slow
 def test_the_warehouse_goes_away_and_comes_back(project, postgres):
     delay, jobs = 0.25, [users_of(job, 25) for job in "ab"]
     name = conninfo_to_dict(project.database_url)["dbname"]

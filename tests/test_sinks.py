@@ -111,6 +111,7 @@ def test_a_sink_turned_on_later_gets_everything(project, lake):
     assert_same(project, lake)
 
 
+@pytest.mark.slow
 def test_what_matching_and_corrections_change_is_brought_by_sync(project, lake, tmp_path):
     succeed(project.crawl("friends", seeds="rj"))
     succeed(project.crawl("top_artists"))

@@ -66,6 +66,7 @@ def test_a_user_who_goes_and_comes_back(project, sandbox):
     assert_rebuilt(project)
 
 
+@pytest.mark.slow
 def test_what_was_asked_while_they_were_gone_is_asked_again(project, sandbox):
     sandbox.turn("deleted", "bob")
     succeed(project.crawl("friends", seeds="RJ"))

@@ -381,7 +381,8 @@ class EmbeddedPostgres:
         """End the server at once, if it runs."""
         if lines := self._cluster.exists() and self._postmaster():
             with suppress(psutil.Error):
-                process = psutil.Process(int(lines[0]))
+                # Where initdb is at work it is one process that is no server, which says so by a minus.
+                process = psutil.Process(abs(int(lines[0])))
                 process.kill()
                 process.wait(_PATIENCE)
 

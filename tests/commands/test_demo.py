@@ -57,6 +57,7 @@ def test_the_demo_shows_the_whole_job_and_the_second_time_asks_for_nothing(envir
     assert second == {**shown, "requests to the sandbox": 0}
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_in_order_and_the_next_demo_goes_on(environment):
     process = subprocess.Popen(
         [sys.executable, "-m", "scrapy", "demo"],

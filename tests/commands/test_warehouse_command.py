@@ -98,6 +98,7 @@ def test_words_that_mean_nothing(warehouse, words):
     assert "say: backup [FILE] | restore FILE | upgrade" in said.err + said.out
 
 
+@pytest.mark.slow
 def test_the_embedded_one_from_version_to_version(project, warehouse):
     project.database_url = None
     folder = project.data / "postgres"

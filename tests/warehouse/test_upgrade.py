@@ -103,6 +103,7 @@ def test_what_cannot_be_upgraded_stays_as_it_is(folder, monkeypatch):
     assert is_tidy(folder)
 
 
+@pytest.mark.slow
 def test_whenever_it_is_killed_one_of_them_is_whole(folder):
     rows = made_by(Old(folder))
     # The process dies while the new server runs.
@@ -161,6 +162,7 @@ def test_nothing_to_upgrade(folder):
         EmbeddedPostgres(folder).set_aside()
 
 
+@pytest.mark.slow
 def test_from_debians(folder, monkeypatch):
     """A version that the wheel never had, without pgvector: what is an array there stays one."""
     debian = dict(musicbrainz._installed())
