@@ -94,7 +94,7 @@ class Command(OurCommand, ScrapyCommand):
             code = "" if run is None or run.exit_code is None else str(run.exit_code)
             reason = (run and run.finish_reason) or ("killed" if run and job.state == "finished" else "")
             rows.append((job.id, job.spider, job.state, job.started, job.ended, code, reason))
-        show_table(f"{len(rows)} jobs at {self.settings['SCRAPYD_URL']}", COLUMNS, rows)
+        show_table(f"Jobs at {self.settings['SCRAPYD_URL']}", COLUMNS, rows)
 
     def _runs(self, jobs: Iterable[str]) -> list[JobRun]:
         """What the run record knows of *jobs*: nothing, with a line, where the warehouse is out of reach."""
