@@ -67,11 +67,6 @@ class Match(NamedTuple):
     evidence: str
     band: Band
 
-    @property
-    def gap(self) -> float:
-        """The margin to the runner-up."""
-        return self.score - self.runner_up
-
 
 _NOTHING = Match(None, None, "none", 0.0, 0.0, "no name is like it", "reject")
 
