@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from lastfm_crawl.matching.records import FEATURES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Band = Literal["accept", "review", "reject"]
+    from lastfm_crawl.matching.names import Band
 
 _COLUMNS = {name: column for column, name in enumerate(FEATURES)}
 

@@ -60,8 +60,8 @@ _MOST_NAMES = 8
 _LONGEST = 400
 _SHORTEST_FOUND = 3
 _DIGITS = re.compile(r"\d+")
-#: "v" and "x" are rather letters, "i" rather a word.
-_ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9", "xi": "11", "xii": "12"}
+#: Without "v" and "x", which are letters, and "i", which is a word.
+ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9", "xi": "11", "xii": "12"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ def _without_the(name: str) -> str:
 def numbers(text: str) -> set[str]:
     """The numbers in a text in its ``latin`` form, Roman ones with the others: ``part ii`` has ``2``."""
     found = {number.lstrip("0") for number in _DIGITS.findall(text)}
-    return found | {_ROMAN[word] for word in text.split() if word in _ROMAN}
+    return found | {ROMAN[word] for word in text.split() if word in ROMAN}
 
 
 def _grams(text: str) -> Counter[str]:
