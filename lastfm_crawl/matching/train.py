@@ -173,14 +173,14 @@ def training_pairs(data: Path) -> list[Pair]:
     """All pairs of the folder, and the invented ones."""
     rng = np.random.default_rng(_SEED)
     pairs: list[Pair] = []
-    first = 0
+    first = earlier = 0  # the first track of a file, and the records of the files before
     for path in sorted((data / "musicbrainz-20k").glob("*.csv")):
         catalogue = read_catalogue(path)
         tracks = catalogue.tracks + first
         for a, b in candidate_pairs(catalogue, range(len(tracks)), 10):
             label = int(tracks[a] == tracks[b])
             sources = [int(catalogue.sources[number]) for number in (a, b)]
-            asked = ((a, sources[1]), (b, sources[0]))
+            asked = ((earlier + a, sources[1]), (earlier + b, sources[0]))
             pairs.append(Pair(catalogue.records[a], catalogue.records[b], label, int(tracks[a]), asked))
         originals = [prepared.record for prepared in catalogue.records]
         pairs += [
@@ -188,6 +188,7 @@ def training_pairs(data: Path) -> list[Pair]:
             for a, b, label, number in told_again(originals, rng)
         ]
         first = int(tracks.max()) + 1
+        earlier += len(tracks)
     for kind in ("structured", "dirty"):
         for pair in read_pairs(data / "itunes-amazon" / kind / "train.txt"):
             # The two kinds are the same pairs, so they are of the same groups.
