@@ -136,7 +136,7 @@ def _pair(a: Prepared, b: Prepared) -> list[float]:
         float(a.row_flags != b.row_flags),
         duration if a.flags != b.flags else 0.0,
         fuzz.token_sort_ratio(a.version, b.version) / 100 if a.version and b.version else math.nan,
-        _best_names(tuple(a.featuring), tuple(b.featuring)) if a.featuring and b.featuring else math.nan,
+        _best_names(sorted(a.featuring), sorted(b.featuring)),
         artist,
         artist_ratio,
         fuzz.token_sort_ratio(album_a, album_b) / 100 if album_a and album_b else math.nan,
@@ -202,7 +202,7 @@ def _artists(a: Prepared, b: Prepared, artist_a: str, artist_b: str) -> tuple[fl
     return max(text, _best_names(hosts_a or names_a, hosts_b or names_b)), text
 
 
-def _best_names(names_a: tuple[str, ...], names_b: tuple[str, ...]) -> float:
+def _best_names(names_a: Sequence[str], names_b: Sequence[str]) -> float:
     """How alike two sets of names are: each given its best partner, those without one count a quarter."""
     if not names_a or not names_b:
         return math.nan
