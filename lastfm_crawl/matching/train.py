@@ -229,7 +229,7 @@ def main() -> None:
     model, held_out = train(values, labels, np.array([pair.group for pair in pairs]), seed=_SEED)
     margin = choose_margin(held_out, pairs, model.bands.accept)
     model = replace(model, bands=replace(model.bands, margin=margin))
-    arguments.out.write_text(model.dumps(), encoding="utf-8")
+    arguments.out.write_text(model.dumps(), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":
