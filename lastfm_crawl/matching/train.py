@@ -197,7 +197,8 @@ def training_pairs(data: Path) -> list[Pair]:
 
 
 def choose_margin(scores: NDArray[np.float64], pairs: Sequence[Pair], accept: float) -> float:
-    """How much less probable the runner-up has to be: the least margin with which the best is right often enough.
+    """How much less probable the runner-up has to be: the least of ``_MARGINS`` with which the best is right often
+    enough, else the widest.
 
     The other half of each pair of the catalogue is asked for among the candidates of one source, which has no copies.
     """
