@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from lastfm_crawl.matching.artists import plain
 from lastfm_crawl.matching.normalise import fold, latin
-from lastfm_crawl.matching.records import numbers
+from lastfm_crawl.matching.records import ROMAN, numbers
 from lastfm_crawl.matching.titles import DISTINCT, SAME, parse_title, without, without_featuring
 
 # A source is looked for when soundtracks are known.
@@ -95,7 +95,6 @@ _COUNTED = frozenset({"volume", "part", "number", "chapter", "book", "act", "epi
 _COUNTS = {word: str(count) for count, word in enumerate(
     ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), 1)
 }  # fmt: skip
-_ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9", "xi": "11", "xii": "12"}
 # Words and letters elsewhere, numbers at the end of a title.
 _ROMAN_AT_END = {"i": "1", "v": "5", "x": "10"}
 
@@ -186,8 +185,8 @@ def _form(native: str) -> str:
         counted = before in _COUNTED
         if word in _ABBREVIATED and place + 1 < len(words):
             words[place] = _ABBREVIATED[word]
-        elif word in _ROMAN:
-            words[place] = _ROMAN[word]
+        elif word in ROMAN:
+            words[place] = ROMAN[word]
         elif word in _ROMAN_AT_END and before and (counted or place + 1 == len(words)):
             words[place] = _ROMAN_AT_END[word]
         elif word in _COUNTS and counted:

@@ -102,7 +102,7 @@ class _Scored(NamedTuple):
 
 
 def album_key(artist: str, title: str) -> str:
-    """The key of *title* by *artist*: of the first artist, and of the title without editions and type."""
+    """The key of *title* by *artist*: of the artist without guests, and of the title without editions and type."""
     of = _artist(artist, _VARIOUS_ASKED)
     return f"{of.form}\t{_title(of, title).base}"
 

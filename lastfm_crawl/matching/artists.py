@@ -84,9 +84,9 @@ def credit(name: str, known: Callable[[str], bool] | None = None) -> Credit:
     return Credit(mains[0], tuple(mains[1:]), tuple(featured))
 
 
-def main_artist(name: str, known: Callable[[str], bool] | None = None) -> str:
-    """The first artist that *name* names: see ``credit``."""
-    return credit(name, known).main
+def main_artist(name: str) -> str:
+    """*name* without its guests: see ``credit``."""
+    return credit(name).main
 
 
 def _parts(text: str, known: Callable[[str], bool] | None) -> list[str]:

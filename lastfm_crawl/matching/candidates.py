@@ -42,7 +42,6 @@ class Index:
     """A catalogue of texts in the form of ``text_of``."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._size = len(texts)
         self._equal: dict[str, list[int]] = {}
         for place, text in enumerate(texts):
             if len(text) < SHORTEST:
@@ -50,7 +49,7 @@ class Index:
         self._vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3), sublinear_tf=True, dtype=np.float32)
         # A catalogue of short texts alone has no vocabulary.
         self._columns = None
-        if len(self._equal) < len(texts) and any(len(text) >= SHORTEST for text in texts):
+        if any(len(text) >= SHORTEST for text in texts):
             long = (text if len(text) >= SHORTEST else "" for text in texts)
             self._columns = self._vectors.fit_transform(long).T.tocsr()
 

@@ -1,8 +1,7 @@
 """From scored pairs to groups of records that are one, without believing that a friend's friend is a friend.
 
 A pair joins two groups only if the two fit as wholes: on average all their records are alike, none comes from a source
-that the other already has, and together they are not too many. Groups are computed from the accepted edges alone, so
-that an edge taken away undoes its merge.
+that the other already has, and together they are not too many.
 """
 
 from __future__ import annotations
@@ -13,15 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
 
-Score = float
-
 
 class Edge(NamedTuple):
     """Two records, by number, and how probable it is that they are one."""
 
     a: int
     b: int
-    score: Score
+    score: float
 
 
 class Refusal(NamedTuple):
@@ -84,11 +81,6 @@ def cluster(
         for number in groups[first]:
             result.group[number] = first
     return result
-
-
-def regroup(count: int, accepted: Iterable[Edge]) -> Clusters:
-    """The groups that accepted edges make: what remains when some were taken back."""
-    return cluster(count, accepted, 0.0, score=lambda pairs: [1.0] * len(pairs), largest=count)
 
 
 def _against(ours: list[int], theirs: list[int], sources: Sequence[Hashable] | None, largest: int) -> str:

@@ -2,7 +2,8 @@
 
 Pass-join (Li et al., VLDB 2011): a text that is cut into one segment more than edits are allowed keeps at least one
 segment whole, at almost its place. So the segments of the texts are stored sorted, by length and place; a query looks
-its own substrings up there, and only what shares one is compared. It stores 12 bytes a segment, in numpy arrays.
+its own substrings up there, and only what shares one is compared. All of it is in numpy arrays: 4 bytes
+a text and segment, and 16 for each segment that differs.
 """
 
 from __future__ import annotations

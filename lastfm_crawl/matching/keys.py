@@ -7,5 +7,5 @@ from lastfm_crawl.matching.titles import parse_title
 
 
 def track_key(artist: str, title: str) -> str:
-    """The key of *title* by *artist*: of the first artist, and of the title without its version."""
+    """The key of *title* by *artist*: of the artist without guests, and of the title without its version."""
     return f"{key(main_artist(artist))}\t{key(parse_title(title).base)}"

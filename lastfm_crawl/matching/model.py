@@ -2,7 +2,7 @@
 
 The model is a sum: each feature adds what its value stands for in a table, and a logistic curve makes a probability of
 the total. ``model.json`` holds the tables of tracks (``matching.train`` writes it), so that anyone can read why a pair
-scored what it did, and ``explain`` says so for one.
+scored what it did.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from lastfm_crawl.matching.records import FEATURES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Band = Literal["accept", "review", "reject"]
+    from lastfm_crawl.matching.names import Band
 
 _COLUMNS = {name: column for column, name in enumerate(FEATURES)}
 
@@ -74,11 +74,6 @@ class Model:
     def score(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The probability that the two records of each row of features are one."""
         return np.asarray(1 / (1 + np.exp(-self.log_odds(values))), dtype=np.float64)
-
-    def explain(self, row: NDArray[np.float64]) -> dict[str, float]:
-        """What each feature of one pair added, the weightiest first."""
-        parts = {name: float(self._part(name, row[None, :])[0]) for name in self.tables}
-        return dict(sorted(parts.items(), key=lambda part: -abs(part[1])))
 
     def decide(self, score: float, runner_up: float = 0.0) -> Verdict:
         """*score* of the best candidate, *runner_up* that of the second best, 0 if there is none."""

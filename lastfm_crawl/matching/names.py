@@ -67,11 +67,6 @@ class Match(NamedTuple):
     evidence: str
     band: Band
 
-    @property
-    def gap(self) -> float:
-        """The margin to the runner-up."""
-        return self.score - self.runner_up
-
 
 _NOTHING = Match(None, None, "none", 0.0, 0.0, "no name is like it", "reject")
 
@@ -196,7 +191,7 @@ class NameIndex:
         """The names that have one a few edits away."""
         if self._fuzzy is None:
             # Two threads that come at once both build it, and either is right.
-            self._fuzzy = _Fuzzy(self._spelt())
+            self._fuzzy = _Fuzzy(self._spelt_keys())
         found = {}
         for name, near in self._fuzzy.near(sorted(names)):
             match = self._best(
@@ -217,7 +212,7 @@ class NameIndex:
         evidence = f"{edits} edit{'s' if edits > 1 else ''} of {len(form)}"
         return _Candidate(place, cost, "fuzzy", score, f"{evidence}, {doubt}" if doubt else evidence, bool(doubt))
 
-    def _spelt(self) -> list[str]:
+    def _spelt_keys(self) -> list[str]:
         """The keys of names that are spelt in letters, the most popular first."""
         forms, weights = [], []
         for form, places in self._keys.items():
@@ -311,7 +306,7 @@ class _Fuzzy:
 
 
 def _spelt(form: str) -> bool:
-    """Whether a key has letters, and as many as a name may have that is not as short as any other."""
+    """Whether a key is in ASCII, and neither so short nor so long that edits say nothing of it."""
     return SHORTEST <= len(form) <= LONGEST and form.isascii() and form[0].isalnum()
 
 

@@ -37,7 +37,7 @@ def fold(text: str) -> str:
 
 
 def strong(text: str) -> str:
-    """The letters and digits of *text*, ``&`` and ``+`` as ``and``; what has neither stays folded (``!!!``)."""
+    """The letters and digits of *text*, ``&``, ``+`` and ``|`` as ``and``; what has neither stays folded (``!!!``)."""
     folded = fold(text)
     if folded.isascii() and folded.replace(" ", "").isalnum():  # most names: nothing to take away
         return folded

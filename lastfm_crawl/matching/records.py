@@ -60,8 +60,8 @@ _MOST_NAMES = 8
 _LONGEST = 400
 _SHORTEST_FOUND = 3
 _DIGITS = re.compile(r"\d+")
-#: "v" and "x" are rather letters, "i" rather a word.
-_ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9", "xi": "11", "xii": "12"}
+#: Without "v" and "x", which are letters, and "i", which is a word.
+ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9", "xi": "11", "xii": "12"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _pair(a: Prepared, b: Prepared) -> list[float]:
         float(a.row_flags != b.row_flags),
         duration if a.flags != b.flags else 0.0,
         fuzz.token_sort_ratio(a.version, b.version) / 100 if a.version and b.version else math.nan,
-        _best_names(tuple(a.featuring), tuple(b.featuring)) if a.featuring and b.featuring else math.nan,
+        _best_names(sorted(a.featuring), sorted(b.featuring)),
         artist,
         artist_ratio,
         fuzz.token_sort_ratio(album_a, album_b) / 100 if album_a and album_b else math.nan,
@@ -202,7 +202,7 @@ def _artists(a: Prepared, b: Prepared, artist_a: str, artist_b: str) -> tuple[fl
     return max(text, _best_names(hosts_a or names_a, hosts_b or names_b)), text
 
 
-def _best_names(names_a: tuple[str, ...], names_b: tuple[str, ...]) -> float:
+def _best_names(names_a: Sequence[str], names_b: Sequence[str]) -> float:
     """How alike two sets of names are: each given its best partner, those without one count a quarter."""
     if not names_a or not names_b:
         return math.nan
@@ -232,7 +232,7 @@ def _without_the(name: str) -> str:
 def numbers(text: str) -> set[str]:
     """The numbers in a text in its ``latin`` form, Roman ones with the others: ``part ii`` has ``2``."""
     found = {number.lstrip("0") for number in _DIGITS.findall(text)}
-    return found | {_ROMAN[word] for word in text.split() if word in _ROMAN}
+    return found | {ROMAN[word] for word in text.split() if word in ROMAN}
 
 
 def _grams(text: str) -> Counter[str]:

@@ -69,10 +69,7 @@ _TAIL_LONGEST = 600
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One track: seconds, the year, the place on the album; what is not known is empty or None.
-
-    ``other`` holds what helps only to see that two whole rows say the same.
-    """
+    """One track: seconds, the year, the place on the album; what is not known is empty or None."""
 
     title: str = ""
     artist: str = ""
@@ -80,7 +77,6 @@ class Record:
     duration: float | None = None
     year: int | None = None
     number: int | None = None
-    other: str = ""
 
 
 def read_row(row: Mapping[str, object]) -> Record:
@@ -105,7 +101,6 @@ def read_row(row: Mapping[str, object]) -> Record:
         duration=parse_duration(texts["duration"] or ""),
         year=year,
         number=number,
-        other=" ".join(texts[field] or "" for field in ("genre", "rights")).strip(),
     )
 
 

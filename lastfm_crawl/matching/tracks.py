@@ -16,7 +16,9 @@ from lastfm_crawl.matching.rows import Record
 from lastfm_crawl.matching.titles import compatible, parse_title
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from lastfm_crawl.matching.names import Band, Tier
 
 NOTHING = Match(None, None, "none", 0.0, 0.0, "no track is like it", "reject")
 #: How sure a track is whose artist and title are equal in a weaker form.
@@ -42,7 +44,7 @@ class TrackCandidate(NamedTuple):
 class _Scored(NamedTuple):
     candidate: TrackCandidate
     score: float
-    tier: str
+    tier: Tier
     evidence: str
 
 
@@ -54,40 +56,37 @@ def match_track(wanted: Record, candidates: Sequence[TrackCandidate]) -> Match:
     """
     if not candidates:
         return NOTHING
-    scored = sorted(map(_Scored._make, _scores(wanted, candidates)), key=_rank)
-    best = scored[0]
+    best, *others = sorted(_scores(wanted, candidates), key=_rank)
     song = _song(best.candidate)
-    rival = next((other.score for other in scored[1:] if _song(other.candidate) != song), 0.0)
+    rival = next((other.score for other in others if _song(other.candidate) != song), 0.0)
     verdict = shipped().decide(best.score, rival)
     # Equal is equal: what is merely alike is no rival of it.
-    band = "accept" if best.tier in {"exact", "strong"} and rival < best.score else verdict.band
+    band: Band = "accept" if best.tier in {"exact", "strong"} and rival < best.score else verdict.band
     if not compatible(parse_title(wanted.title).flags, parse_title(best.candidate.title).flags) and band == "accept":
         band = "review"
     if band == "reject":
         return NOTHING._replace(score=best.score, runner_up=rival, evidence=f"the nearest is {best.evidence}")
-    return Match(best.candidate.id, best.candidate.title, best.tier, best.score, rival, best.evidence, band)  # type: ignore[arg-type]
+    return Match(best.candidate.id, best.candidate.title, best.tier, best.score, rival, best.evidence, band)
 
 
-def _scores(wanted: Record, candidates: Sequence[TrackCandidate]) -> list[tuple[TrackCandidate, float, str, str]]:
-    found: list[tuple[TrackCandidate, float, str, str]] = []
+def _scores(wanted: Record, candidates: Sequence[TrackCandidate]) -> Iterator[_Scored]:
     left = []
     wanted_key = track_key(wanted.artist, wanted.title)
     flags = parse_title(wanted.title).flags
     for candidate in candidates:
         if fold(wanted.title) == fold(candidate.title) and fold(wanted.artist) in map(fold, _credits(candidate)):
-            found.append((candidate, 1.0, "exact", "artist and title are equal but for case"))
+            yield _Scored(candidate, 1.0, "exact", "artist and title are equal but for case")
         elif wanted_key in (track_key(artist, candidate.title) for artist in _credits(candidate)) and compatible(
             flags, parse_title(candidate.title).flags
         ):
-            found.append((candidate, STRONG, "strong", f"artist and title are {wanted_key!r} in the strong form"))
+            yield _Scored(candidate, STRONG, "strong", f"artist and title are {wanted_key!r} in the strong form")
         else:
             left.append(candidate)
     if left:
         ours = prepare(wanted)
         values = features([(ours, prepare(_record(candidate))) for candidate in left])
         for candidate, score in zip(left, shipped().score(values).tolist(), strict=True):
-            found.append((candidate, score, "fuzzy", f"{', '.join(candidate.artists)}: {candidate.title}"))
-    return found
+            yield _Scored(candidate, score, "fuzzy", f"{', '.join(candidate.artists)}: {candidate.title}")
 
 
 def _rank(scored: _Scored) -> tuple[float, int, int, str]:

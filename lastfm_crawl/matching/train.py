@@ -173,14 +173,14 @@ def training_pairs(data: Path) -> list[Pair]:
     """All pairs of the folder, and the invented ones."""
     rng = np.random.default_rng(_SEED)
     pairs: list[Pair] = []
-    first = 0
+    first = earlier = 0  # the first track of a file, and the records of the files before
     for path in sorted((data / "musicbrainz-20k").glob("*.csv")):
         catalogue = read_catalogue(path)
         tracks = catalogue.tracks + first
         for a, b in candidate_pairs(catalogue, range(len(tracks)), 10):
             label = int(tracks[a] == tracks[b])
             sources = [int(catalogue.sources[number]) for number in (a, b)]
-            asked = ((a, sources[1]), (b, sources[0]))
+            asked = ((earlier + a, sources[1]), (earlier + b, sources[0]))
             pairs.append(Pair(catalogue.records[a], catalogue.records[b], label, int(tracks[a]), asked))
         originals = [prepared.record for prepared in catalogue.records]
         pairs += [
@@ -188,6 +188,7 @@ def training_pairs(data: Path) -> list[Pair]:
             for a, b, label, number in told_again(originals, rng)
         ]
         first = int(tracks.max()) + 1
+        earlier += len(tracks)
     for kind in ("structured", "dirty"):
         for pair in read_pairs(data / "itunes-amazon" / kind / "train.txt"):
             # The two kinds are the same pairs, so they are of the same groups.
@@ -196,7 +197,8 @@ def training_pairs(data: Path) -> list[Pair]:
 
 
 def choose_margin(scores: NDArray[np.float64], pairs: Sequence[Pair], accept: float) -> float:
-    """How much less probable the runner-up has to be: the least margin with which the best is right often enough.
+    """How much less probable the runner-up has to be: the least of ``_MARGINS`` with which the best is right often
+    enough, else the widest.
 
     The other half of each pair of the catalogue is asked for among the candidates of one source, which has no copies.
     """
@@ -228,7 +230,7 @@ def main() -> None:
     model, held_out = train(values, labels, np.array([pair.group for pair in pairs]), seed=_SEED)
     margin = choose_margin(held_out, pairs, model.bands.accept)
     model = replace(model, bands=replace(model.bands, margin=margin))
-    arguments.out.write_text(model.dumps(), encoding="utf-8")
+    arguments.out.write_text(model.dumps(), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

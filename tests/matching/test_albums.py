@@ -206,7 +206,7 @@ def test_choice_of_type_and_years():
     assert (years.id, years.band, years.score, years.runner_up) == ("b", "accept", 1, 0.95)
     assert "1993, 1994" in years.evidence
     nobody_knows = match("Blur", "Parklife", "Parklife | 1993 Album", "Parklife | 1994 Album")
-    assert (nobody_knows.band, nobody_knows.gap) == ("review", 0)
+    assert (nobody_knows.band, nobody_knows.runner_up) == ("review", nobody_knows.score)
     assert "2 have this name (1993, 1994)" in nobody_knows.evidence
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lastfm_crawl.matching.artists import Credit, credit, has_article, key, main_artist, plain
+from lastfm_crawl.matching.artists import Credit, credit, has_article, key, plain
 
 KNOWN = {
     "Earth, Wind & Fire", "Tyler, The Creator", "AC/DC", "Simon & Garfunkel", "Florence and the Machine", "Little Feat",
@@ -95,7 +95,7 @@ def test_guests(name, expected):
 @pytest.mark.parametrize("name", sorted(KNOWN))
 def test_known_names_stay_whole(name):
     assert credit(name, known) == Credit(name)
-    assert main_artist(f"{name} feat. Somebody", known) == name
+    assert credit(f"{name} feat. Somebody", known).main == name
     assert credit(f"{name} & Somebody", known) == Credit(name, ("Somebody",))
     assert credit(f"Somebody, {name}", known) == Credit("Somebody", (name,))
 
@@ -110,7 +110,7 @@ def test_separators_part_unknown_names(separator):
 
 @pytest.mark.parametrize("name", ["Alexander", "Sandy", "Maxx", "A&B", "Dixie x", "x"])
 def test_letters_are_no_separators(name):
-    assert main_artist(name, known) == name
+    assert credit(name, known).main == name
 
 
 def test_guests_are_parted_likewise():

@@ -7,7 +7,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastfm_crawl.matching.clusters import Edge, cluster, regroup
+from lastfm_crawl.matching.clusters import Edge, cluster
 
 
 def test_a_friends_friend_is_no_friend():
@@ -42,15 +42,6 @@ def test_groups_stay_small():
     assert any("more than 4" in reason for _, reason in found.refused)
 
 
-def test_merges_can_be_undone():
-    edges = [Edge(0, 1, 0.99), Edge(1, 2, 0.98), Edge(0, 2, 0.97), Edge(3, 4, 0.9)]
-    found = cluster(5, edges, 0.5)
-    assert found.members() == {0: [0, 1, 2], 3: [3, 4]}
-    assert regroup(5, found.accepted).group == found.group
-    kept = [edge for edge in found.accepted if edge != (0, 1, 0.99)]
-    assert regroup(5, kept).group[0] != regroup(5, kept).group[1]
-
-
 EDGES = st.lists(
     st.builds(Edge, st.integers(0, 7), st.integers(0, 7), st.floats(0, 1)).filter(lambda edge: edge.a != edge.b)
 )
@@ -67,4 +58,3 @@ def test_order_makes_no_difference(edges, random):
     for members in found.members().values():
         assert len(members) <= 3
         assert len({sources[number] for number in members}) == len(members)
-    assert regroup(8, found.accepted).group == found.group

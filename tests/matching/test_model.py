@@ -79,7 +79,6 @@ def test_tables_are_steps():
     values = np.zeros((4, len(FEATURES)))
     values[:, list(FEATURES).index("title_ratio")] = [0.2, 0.3, 0.9, np.nan]
     assert model.log_odds(values).tolist() == [1.5, 2.5, 3.5, -0.5]
-    assert model.explain(values[2]) == {"title_ratio": 3.0}
     assert loads(model.dumps()) == model
     with pytest.raises(ValueError, match="train it again"):
         loads(model.dumps().replace("title_ratio", "beauty"))
@@ -143,3 +142,6 @@ def test_the_training_script_reads_what_is_published(tmp_path):
     assert [pair.a.full for pair in training_pairs(tmp_path)] == [pair.a.full for pair in pairs]
     scores = np.array([0.9 if pair.label else 0.1 for pair in pairs])
     assert choose_margin(scores, pairs, 0.5) == 0.05
+    (folder / "second.csv").write_bytes((folder / "part.csv").read_bytes())
+    asked = {query for pair in pairs for query in pair.asked}
+    assert len({query for pair in training_pairs(tmp_path) for query in pair.asked}) == 2 * len(asked)
