@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lastfm_crawl.sandbox import aoty_pages
-from lastfm_crawl.sandbox.model import Computed, duration_of
+from lastfm_crawl.sandbox.model import Computed, draw, duration_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -108,7 +107,7 @@ class Ratings:
             name = entry["name"]
             artist = Artist(_free_id(self.artists, "artist", name), name)
             for album in entry["albums"]:
-                if _draw(name, album["title"], "missing") % 19:
+                if draw(name, album["title"], "missing") % 19:
                     self._add(artist, entry["genres"], album)
             if artist.albums:
                 self.artists[artist.id] = artist
@@ -119,7 +118,7 @@ class Ratings:
         return [album for _, album in sorted(rated, key=lambda row: (-row[0].exact, row[1].id))]
 
     def _add(self, artist: Artist, genres: Sequence[str], known: Mapping[str, Any]) -> None:
-        title, drawn = known["title"], _draw(artist.name, known["title"], "page")
+        title, drawn = known["title"], draw(artist.name, known["title"], "page")
         users = None if drawn % 11 == 0 else _score(60, artist.name, title, "users")
         album = Album(
             id=_free_id(self.albums, "album", artist.name, title),
@@ -214,24 +213,19 @@ def _played(world: World) -> Iterator[Mapping[str, Any]]:
                     albums[artist][title][track] = None
     for artist, titles in albums.items():
         known = [
-            {"title": title, "year": 1960 + _draw(artist, title, "year") % 60, "tracks": list(tracks)}
+            {"title": title, "year": 1960 + draw(artist, title, "year") % 60, "tracks": list(tracks)}
             for title, tracks in titles.items()
         ]
         yield {"name": artist, "genres": (), "albums": known}
 
 
-def _draw(*names: str) -> int:
-    """Draw a number that depends on the names alone."""
-    return zlib.crc32("\0".join(names).encode("utf-8", "replace"))
-
-
 def _score(fewest: int, *names: str) -> Score:
-    drawn = _draw(*names)
+    drawn = draw(*names)
     return Score(40 + drawn % 5_600 / 100, fewest + drawn % (fewest * 400))
 
 
 def _free_id(taken: Mapping[int, object], *names: str) -> int:
-    number = 1 + _draw(*names, "id") % 1_900_000
+    number = 1 + draw(*names, "id") % 1_900_000
     while number in taken:
         number += 1
     return number

@@ -18,8 +18,8 @@ from lastfm_crawl.sandbox.history import History, Scrobble
 
 T = TypeVar("T")
 Status = Literal["ok", "private", "deleted"]
-#: Of a world without a catalogue, the libraries that are looked at for tracks: a synthetic one may have millions.
-_MOST_USERS = 2_000
+#: Of a world without a catalogue, the libraries that are looked at: a synthetic one may have millions.
+MOST_USERS = 2_000
 _GENRES = ("rock", "electronic", "pop", "jazz", "folk", "hip hop", "metal")
 _MBID_SPACE = uuid.UUID("6b0f4a34-6f0e-4a4e-9a7b-0d5f6a1c2e30")
 
@@ -198,11 +198,11 @@ class World:
                     _tag(found, entry["name"], title, (*entry["genres"], f"{album['year'] % 100 // 10}0s"))
         if not found:
             for artist, title in self._listened():
-                _tag(found, artist, title, tuple(_GENRES[(_draw(artist) + i) % len(_GENRES)] for i in (0, 2)))
+                _tag(found, artist, title, tuple(_GENRES[(draw(artist) + i) % len(_GENRES)] for i in (0, 2)))
         return found
 
     def _listened(self) -> Iterator[tuple[str, str]]:
-        for name in islice(self.tracks, _MOST_USERS):
+        for name in islice(self.tracks, MOST_USERS):
             yield from ((row.artist, row.track) for row in self.tracks[name])
         if not isinstance(self.scrobbles, Computed):  # those are made from the tracks
             for name in self.scrobbles:
@@ -214,21 +214,21 @@ class World:
 
 
 def _tag(found: dict[tuple[str, str], Tagged], artist: str, track: str, tags: Sequence[str]) -> None:
-    known = () if _draw(artist, track) % 9 == 0 else tags
+    known = () if draw(artist, track) % 9 == 0 else tags
     found.setdefault((artist.lower(), track.lower()), Tagged(artist, track, known))
 
 
-def _draw(*names: str) -> int:
+def draw(*names: str) -> int:
+    """Draw a number that depends on the names alone."""
     return zlib.crc32("\0".join(names).encode("utf-8", "replace"))
 
 
 @lru_cache(maxsize=50_000)
 def mbid_of(kind: str, *names: str) -> str:
     """Give the MusicBrainz id that this world has for an entity; about a quarter have none, as on Last.fm."""
-    key = "\0".join((kind, *names))
-    return "" if zlib.crc32(key.encode()) % 4 == 0 else str(uuid.uuid5(_MBID_SPACE, key))
+    return "" if draw(kind, *names) % 4 == 0 else str(uuid.uuid5(_MBID_SPACE, "\0".join((kind, *names))))
 
 
 def duration_of(artist: str, track: str) -> int:
     """Give a track's length in seconds."""
-    return 120 + zlib.crc32(f"{artist}\0{track}".encode()) % 240
+    return 120 + draw(artist, track) % 240

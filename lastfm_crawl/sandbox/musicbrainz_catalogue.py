@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import re
 import uuid
-import zlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from lastfm_crawl.sandbox.model import Computed, mbid_of
+from lastfm_crawl.sandbox.model import Computed, draw, mbid_of
 from lastfm_crawl.sandbox.spotify_catalogue import words_of
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ class Catalogue:
     def _add(self, album: _Named) -> None:
         names = (album.artist, album.title)
         group = self._group_of(album)
-        if _draw(*map(str.casefold, (album.artist, group.title)), "missing") % 15 == 0:
+        if draw(*map(str.casefold, (album.artist, group.title)), "missing") % 15 == 0:
             self.missing.add(names)
         elif names not in self.group_ids:
             self.group_ids[names] = group.id
@@ -108,10 +107,10 @@ class Catalogue:
             self._keep(wrong)
         if not album.mbid or album.mbid in self.releases:
             return
-        if _draw(album.mbid, "unknown") % 20 == 0:
+        if draw(album.mbid, "unknown") % 20 == 0:
             self.unknown.add(album.mbid)
             return
-        merged = _draw(album.mbid, "merged") % 12 == 0
+        merged = draw(album.mbid, "merged") % 12 == 0
         release = Release(_id("release", album.mbid) if merged else album.mbid, album.title, group.date[:4], group)
         self.releases[album.mbid] = self.releases[release.id] = release
 
@@ -145,7 +144,7 @@ def _group(
 
 
 def _date(group_id: str, year: int) -> str:
-    drawn = _draw(group_id, "date")
+    drawn = draw(group_id, "date")
     if drawn % 23 == 0:
         return ""
     month, day = drawn % 12 + 1, drawn // 12 % 28 + 1
@@ -155,7 +154,7 @@ def _date(group_id: str, year: int) -> str:
 def _year(album: _Named) -> int:
     if album.year is not None:
         return album.year
-    return 1960 + _draw(album.artist.casefold(), _EDITION.sub("", album.title).casefold(), "year") % 60
+    return 1960 + draw(album.artist.casefold(), _EDITION.sub("", album.title).casefold(), "year") % 60
 
 
 def _of_catalogue(world: World) -> Iterator[_Named]:
@@ -197,12 +196,7 @@ def _has(words: list[str], phrase: list[str]) -> bool:
 
 def _loud(group: Group) -> bool:
     """Whether a group comes before all others for no good reason."""
-    return group.wrong and _draw(group.id, "loud") % 8 == 0
-
-
-def _draw(*names: str) -> int:
-    """Draw a number that depends on the names alone."""
-    return zlib.crc32("\0".join(names).encode("utf-8", "replace"))
+    return group.wrong and draw(group.id, "loud") % 8 == 0
 
 
 def _id(*names: str) -> str:

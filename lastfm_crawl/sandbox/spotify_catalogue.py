@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-import zlib
 from collections import defaultdict
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from lastfm_crawl.sandbox.model import Computed, duration_of
+from lastfm_crawl.sandbox.model import MOST_USERS, Computed, draw, duration_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 _BASE62 = string.digits + string.ascii_letters
 _BASE36 = string.digits + string.ascii_uppercase
-#: Of a world without a catalogue, the libraries that are looked at: a synthetic one may have millions.
-_MOST_USERS = 2_000
 _TITLES = (
     "Aurora",
     "Bridges",
@@ -144,7 +141,7 @@ class Catalogue:
             return {title: duration_of(name, title) for title in titles}
 
         first = albums[0]["tracks"][0]
-        if _draw(name, "missing") % 23 == 0:
+        if draw(name, "missing") % 23 == 0:
             self.missing.add(name)
         else:
             artist = self._artist(_spelling(name), genres, name)
@@ -152,30 +149,30 @@ class Catalogue:
             for album in albums:
                 for track in self._album(artist, album["title"], album["year"], lengths(album["tracks"])):
                     self.track_ids.setdefault((name, track.name), track.id)
-            if _draw(name, "best") % 3 == 0:
+            if draw(name, "best") % 3 == 0:
                 best = lengths(albums[0]["tracks"][:2])
                 self._album(artist, f"Best of {artist.name}", albums[-1]["year"] + 10, best, kind="compilation")
         self._add_distractors(name, first, duration_of(name, first))
 
     def _add_distractors(self, name: str, first: str, seconds: float) -> None:
         """Add what is found instead of an artist or its *first* track."""
-        if name in self.missing or _draw(name, "tribute") % 4 == 0:
+        if name in self.missing or draw(name, "tribute") % 4 == 0:
             band = self._artist(f"{name} Tribute Band", (), name, loud=True)
             self._album(band, f"A Tribute to {name}", 2015, {first: seconds + 5})
-        if _draw(name, "fast") % 5 == 0:
+        if draw(name, "fast") % 5 == 0:
             factory = self._artist("Sped Up Nation", (), loud=True)
             self._album(factory, f"{first}, Faster", 2023, {f"{first} - Sped Up": seconds * 0.8})
-        if _draw(name, "sung") % 5 == 0:
+        if draw(name, "sung") % 5 == 0:
             factory = self._artist("Karaoke Kings", (), loud=True)
             self._album(factory, f"Sing {name}", 2012, {f"{first} (Karaoke Version)": seconds})
-        if _draw(name, "homonym") % 9 == 0:
+        if draw(name, "homonym") % 9 == 0:
             other = self._artist(_spelling(name), (), name, "another", loud=True)
             self._album(other, "Untitled", 2020, {"Untitled": 200})
 
     def _artist(self, name: str, genres: Sequence[str], *more: str, loud: bool = False) -> Artist:
         artist_id = _id("artist", name, *more)
         if artist_id not in self.artists:
-            popularity = _draw(name, "popularity", *more) % (10 if loud else 100)
+            popularity = draw(name, "popularity", *more) % (10 if loud else 100)
             self.artists[artist_id] = Artist(artist_id, name, tuple(genres), popularity, loud)
             for word in words_of(name):
                 self._artists_with[word].append(artist_id)
@@ -200,14 +197,14 @@ class Catalogue:
 
 
 def _track(artist: Artist, album: Album, number: int, name: str, seconds: float) -> Track:
-    popularity = _draw(name, artist.id) % (artist.popularity + 1)
+    popularity = draw(name, artist.id) % (artist.popularity + 1)
     return Track(
         id=_id("track", album.id, str(number), name),
         name=name,
         artist=artist,
         album=album,
         number=number,
-        duration_ms=int(seconds * 1000) + _draw(name, "ms") % 1000,
+        duration_ms=int(seconds * 1000) + draw(name, "ms") % 1000,
         isrc=_isrc(album.id if artist.loud else artist.id, name),
         popularity=popularity // 2 if album.kind == "compilation" else popularity,
         loud=artist.loud,
@@ -232,19 +229,19 @@ def _has(track: Track, title: set[str], album: set[str], words: set[str]) -> boo
 
 def _spelling(name: str) -> str:
     """Give the artist's name here: some have lost their marks, their article or their ampersand."""
-    if _draw(name, "marks") % 3 == 0:
+    if draw(name, "marks") % 3 == 0:
         parts = unicodedata.normalize("NFD", name)
         if any("LATIN" in unicodedata.name(c, "") for c in parts):
             name = "".join(c for c in parts if not unicodedata.combining(c))
-    if _draw(name, "article") % 3 == 0 and len(name.split()) > 1:
+    if draw(name, "article") % 3 == 0 and len(name.split()) > 1:
         name = name.removeprefix("The ") if "The The" not in name else name
-    if _draw(name, "and") % 2 == 0:
+    if draw(name, "and") % 2 == 0:
         name = name.replace(" & ", " and ") if " & " in name else name.replace(" and ", " & ")
     return name
 
 
 def _released(artist: str, title: str, year: int) -> tuple[str, str]:
-    drawn = _draw(artist, title, "date")
+    drawn = draw(artist, title, "date")
     if drawn % 37 == 0:
         return "0000", "year"
     month, day = drawn % 12 + 1, drawn // 12 % 28 + 1
@@ -255,10 +252,10 @@ def _released(artist: str, title: str, year: int) -> tuple[str, str]:
 def _derived(world: World) -> Iterator[Mapping[str, Any]]:
     """Make a catalogue of what users listen to: one album an artist, with the tracks that are known or made-up ones."""
     tracks: dict[str, dict[str, None]] = {}
-    for name in islice(world.artists, _MOST_USERS):
+    for name in islice(world.artists, MOST_USERS):
         for row in world.artists[name]:
             tracks.setdefault(row.artist, {})
-    for name in islice(world.tracks, _MOST_USERS):
+    for name in islice(world.tracks, MOST_USERS):
         for track in world.tracks[name]:
             tracks.setdefault(track.artist, {})[track.track] = None
     if not isinstance(world.scrobbles, Computed):  # those are made from the tracks
@@ -266,15 +263,10 @@ def _derived(world: World) -> Iterator[Mapping[str, Any]]:
             for (artist, title), _ in world.history(name).counts(lambda play: (play.artist, play.track)):
                 tracks.setdefault(artist, {})[title] = None
     for artist, known in tracks.items():
-        drawn = _draw(artist, "titles")
+        drawn = draw(artist, "titles")
         titles = list(known) or [_TITLES[(drawn + i) % len(_TITLES)] for i in range(3 + drawn % 4)]
         album = {"title": titles[-1], "year": 1960 + drawn % 60, "tracks": titles}
         yield {"name": artist, "genres": (), "albums": [album]}
-
-
-def _draw(*names: str) -> int:
-    """Draw a number that depends on the names alone."""
-    return zlib.crc32("\0".join(names).encode("utf-8", "replace"))
 
 
 def _digits(names: Sequence[str], alphabet: str, count: int) -> str:
