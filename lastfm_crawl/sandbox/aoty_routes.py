@@ -53,8 +53,7 @@ class AotyRoutes:
         if coded := error_of(kind or ""):
             return _sent(Page(coded[1], "<html><body>Error</body></html>"))
         if kind == "rate_limit":
-            wait = self._sandbox.faults.retry_after
-            return _sent(Page(429, "", {} if wait is None else {"Retry-After": str(wait)}))
+            return _sent(Page(429, "", self._sandbox.faults.retry_headers))
         if kind == "truncated":
             return _sent(said._replace(html=said.html[: len(said.html) // 2]))
         if kind == "html_502":

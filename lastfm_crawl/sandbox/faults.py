@@ -108,6 +108,11 @@ class Faults:
         _check(self.musicbrainz_kinds)
         _check(self.aoty_kinds)
 
+    @property
+    def retry_headers(self) -> dict[str, str]:
+        """The headers of an answer that says to come later."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
     def script(
         self,
         method: str,

@@ -123,8 +123,7 @@ class MusicBrainzRoutes:
         return empty() if kind == "empty" else None
 
     def _limited(self) -> web.Response:
-        wait = self._sandbox.faults.retry_after
-        return plain(_error(503, _RATE_LIMIT), {} if wait is None else {"Retry-After": str(wait)})
+        return plain(_error(503, _RATE_LIMIT), self._sandbox.faults.retry_headers)
 
 
 def _error(status: int, message: str) -> Answer:

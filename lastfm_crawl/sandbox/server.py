@@ -202,8 +202,7 @@ class Sandbox:
         if kind == "false_404":
             return plain(error(6, 404, "User not found"))
         if kind == "rate_limit":
-            wait = self.faults.retry_after
-            return plain(error(29, 429), {} if wait is None else {"Retry-After": str(wait)})
+            return plain(error(29, 429), self.faults.retry_headers)
         if kind == "html_502":
             return bad_gateway()
         if kind == "empty":

@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from lastfm_crawl.sandbox.log import LoggedRequest
     from lastfm_crawl.sandbox.server import Sandbox
 
-#: What a rate limit says in Retry-After, by the kind of fault; "rate_limit" says what Faults.retry_after does.
-_RETRY_AFTER = {"rate_limit_short": "1", "rate_limit_words": "soon", "rate_limit_long": "86400", "quota_exceeded": None}
+#: The headers of the rate limits that are Spotify's own, by the kind of fault.
+_RETRY_AFTER: dict[str, dict[str, str]] = {
+    "rate_limit_short": {"Retry-After": "1"},
+    "rate_limit_words": {"Retry-After": "soon"},
+    "rate_limit_long": {"Retry-After": "86400"},
+    "quota_exceeded": {},
+}
 
 
 class SpotifyRoutes:
@@ -99,9 +104,7 @@ class SpotifyRoutes:
         return empty() if kind == "empty" else None
 
     def _limited(self, kind: str) -> web.Response:
-        asked = self._sandbox.faults.retry_after
-        wait = _RETRY_AFTER.get(kind, None if asked is None else str(asked))
-        headers = {} if wait is None else {"Retry-After": wait}
+        headers = self._sandbox.faults.retry_headers if kind == "rate_limit" else _RETRY_AFTER[kind]
         if kind == "quota_exceeded":
             return plain(error(429, "Too many requests", reason="QUOTA_EXCEEDED"), headers)
         return plain(error(429, "API rate limit exceeded"), headers)
