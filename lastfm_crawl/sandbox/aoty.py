@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lastfm_crawl.sandbox import aoty_pages
-from lastfm_crawl.sandbox.model import Computed, draw, duration_of
+from lastfm_crawl.sandbox.model import Computed, OfWorld, draw, duration_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -146,13 +146,7 @@ class Aoty:
 
     def __init__(self) -> None:
         self.mode: Mode = "open"
-        self._of: tuple[World, Ratings] | None = None
-
-    def ratings(self, world: World) -> Ratings:
-        """Give the albums of *world*, made when they are first asked for."""
-        if self._of is None or self._of[0] is not world:
-            self._of = (world, Ratings(world))
-        return self._of[1]
+        self.ratings = OfWorld(Ratings)
 
     def answer(self, world: World, method: str, params: Mapping[str, str]) -> Page:
         """Answer one call from what the world holds."""

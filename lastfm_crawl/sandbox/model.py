@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import islice
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from lastfm_crawl.sandbox.history import History, Scrobble
 
@@ -108,6 +108,21 @@ class Computed(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self._keys)
+
+
+class OfWorld(Generic[T]):
+    """What follows from a world: made when it is first asked for, and anew for another world."""
+
+    def __init__(self, make: Callable[[World], T]) -> None:
+        self._make = make
+        self._last: tuple[World, T] | None = None
+
+    def __call__(self, world: World) -> T:
+        """Give what *world* has."""
+        last = self._last
+        if last is None or last[0] is not world:
+            last = self._last = (world, self._make(world))
+        return last[1]
 
 
 @dataclass(frozen=True)

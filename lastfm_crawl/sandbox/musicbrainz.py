@@ -15,6 +15,7 @@ from aiohttp import web
 from lastfm_crawl.sandbox.answers import Answer
 from lastfm_crawl.sandbox.bodies import Body
 from lastfm_crawl.sandbox.faults import error_of
+from lastfm_crawl.sandbox.model import OfWorld
 from lastfm_crawl.sandbox.musicbrainz_catalogue import VARIOUS, Catalogue
 from lastfm_crawl.sandbox.wire import bad_gateway, empty, negotiated, plain, truncated
 
@@ -51,13 +52,7 @@ class MusicBrainz:
         self.mode: Mode = "up"
         self.rate = 0.0
         self._last = 0.0
-        self._of: tuple[World, Catalogue] | None = None
-
-    def catalogue(self, world: World) -> Catalogue:
-        """Give what there is of *world*, made when it is first asked for."""
-        if self._of is None or self._of[0] is not world:
-            self._of = (world, Catalogue(world))
-        return self._of[1]
+        self.catalogue = OfWorld(Catalogue)
 
     def too_fast(self) -> bool:
         """Say whether a question that comes now comes too soon after the last, which may have been refused itself."""

@@ -8,10 +8,10 @@ in ``extended`` as before. The shapes are those of recorded answers.
 from __future__ import annotations
 
 import re
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from lastfm_crawl.sandbox.answers import Answer
+from lastfm_crawl.sandbox.model import OfWorld
 from lastfm_crawl.sandbox.spotify_accounts import Access, Accounts, error
 from lastfm_crawl.sandbox.spotify_catalogue import Album, Artist, Catalogue, Track
 
@@ -42,17 +42,11 @@ class Spotify:
         self.mode: Mode = "development"
         self.user = ""
         self.accounts = Accounts()
-        self._of: tuple[World, Catalogue] | None = None
-
-    def catalogue(self, world: World) -> Catalogue:
-        """Give the music of *world*, made when it is first asked for."""
-        if self._of is None or self._of[0] is not world:
-            self._of = (world, Catalogue(world))
-        return self._of[1]
+        self.catalogue = OfWorld(Catalogue)
 
     def consenting(self, world: World) -> str:
         """Give the user who consents."""
-        return self.user or next((user.name for user in islice(world.users.values(), 1)), "")
+        return self.user or next((user.name for user in world.users.values()), "")
 
     def answer(self, world: World, method: str, params: Mapping[str, str], access: Access) -> Answer:
         """Answer one call from what the world holds."""
