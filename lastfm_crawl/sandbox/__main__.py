@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         sandbox = Sandbox(_world(options), faults, unwrap_single=options.unwrap_single)
         asyncio.run(_serve(sandbox, options.port, parent if options.with_parent else None))
-    except (OSError, ValueError) as error:  # no such folder, no users, port taken
+    except (OSError, OverflowError, ValueError) as error:  # no such folder, no users, port taken or none
         print(f"sandbox: {error}", file=sys.stderr)
         return 2
     return 0

@@ -169,6 +169,6 @@ def _steps(users: int, friends: int) -> list[int]:
 def _rows(path: Path) -> Iterator[list[str]]:
     """Read the rows below the header; only a line feed ends one, for names hold other line separators."""
     with path.open(encoding="utf-8", newline="\n") as lines:
-        next(lines)
+        next(lines, None)
         for line in lines:
             yield line.rstrip("\r\n").split("\t")

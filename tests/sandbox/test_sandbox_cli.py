@@ -90,6 +90,7 @@ def test_it_ends_when_its_parent_is_gone() -> None:
         (("--users", "0"), "at least one user"),
         (("--hetrec", "/nowhere"), "/nowhere/artists.dat"),
         (("--scrobbles", "/nowhere"), "/nowhere"),
+        (("--users", "1", "--port", "70000"), "port must be 0-65535"),
     ],
 )
 def test_wrong_use_is_one_line(arguments: tuple[str, ...], message: str) -> None:

@@ -261,6 +261,11 @@ def test_a_folder_without_histories(tmp_path: Path) -> None:
         scrobbles_world(tmp_path)
 
 
+def test_an_empty_file_is_an_empty_history(tmp_path: Path) -> None:
+    (tmp_path / "Ann.tsv").touch()
+    assert len(scrobbles_world(tmp_path).history("Ann")) == 0
+
+
 def test_a_history_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "Ann.tsv").write_text("uts\ta\tam\tb\tbm\tt\ttm\n9\tA\t1\tB\t2\tT\t3\n\tÉ\u2028\t\t\t\tU\t\n", "utf-8")
     world = scrobbles_world(tmp_path)
