@@ -47,6 +47,7 @@ AOTY_KINDS = ("rate_limit", "html_502", "drop", "truncated", "slow")
 #: HTTP 200 without a body; 429 for a day; 429 without an end; 403 with a page in the place of albumoftheyear.org's.
 #: Also error_<code>_<status> for any of them.
 SCRIPT_ONLY_KINDS = ("empty", "rate_limit_long", "quota_exceeded", "challenge", "denied")
+_OWN_KINDS = {"spotify": SPOTIFY_KINDS, "musicbrainz": MUSICBRAINZ_KINDS, "aoty": AOTY_KINDS}
 _DRAWN = tuple(dict.fromkeys((*ALL_KINDS, *SPOTIFY_KINDS)))
 _NOT_ASKED = ("api_key", "api_sig", "sk", "format", "method", "user")
 _ERROR = re.compile(r"error_\d+_[1-5]\d\d")
@@ -88,10 +89,7 @@ class Faults:
     """Decides about every call; one object may serve several runs, and remembers what each one met."""
 
     rate: float = 0.0
-    kinds: Sequence[str] = ALL_KINDS
-    spotify_kinds: Sequence[str] = SPOTIFY_KINDS
-    musicbrainz_kinds: Sequence[str] = MUSICBRAINZ_KINDS
-    aoty_kinds: Sequence[str] = AOTY_KINDS
+    kinds: Sequence[str] = ALL_KINDS  # of Last.fm; the other services have their own
     seed: int = 0
     latency: float = 0.0  # seconds before every answer
     slow: float = 0.2  # seconds more for the kind "slow"
@@ -104,9 +102,6 @@ class Faults:
 
     def __post_init__(self) -> None:
         _check(self.kinds)
-        _check(self.spotify_kinds)
-        _check(self.musicbrainz_kinds)
-        _check(self.aoty_kinds)
 
     @property
     def retry_headers(self) -> dict[str, str]:
@@ -147,8 +142,7 @@ class Faults:
             scripted = self._scripted(method, user, params)
             if scripted:
                 return scripted
-            own = {"spotify": self.spotify_kinds, "musicbrainz": self.musicbrainz_kinds, "aoty": self.aoty_kinds}
-            kinds = own.get(method.partition(".")[0], self.kinds)
+            kinds = _OWN_KINDS.get(method.partition(".")[0], self.kinds)
             return self._drawn(method, user, params, kinds) if self.rate > 0 and kinds else None
 
     def _scripted(self, method: str, user: str, params: Mapping[str, str]) -> str | None:
