@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psycopg
 
+from lastfm_crawl.sandbox import hetrec_world
+
 #: Artists and playcounts, the most played first.
 List = Iterable[tuple[str, int]]
 
@@ -46,14 +48,6 @@ def list_artists(connection: psycopg.Connection, lists: Mapping[str, List], *, p
     connection.commit()
 
 
-def hetrec_lists(folder: Path) -> dict[str, list[tuple[str, int]]]:
+def hetrec_lists(folder: Path) -> dict[str, List]:
     """The lists of the users of HetRec-2011 under the names ``user N``, with the artists' names."""
-    names = {}
-    for line in folder.joinpath("artists.dat").read_text(encoding="utf-8").splitlines()[1:]:
-        identity, name, *_ = line.split("\t")
-        names[identity] = name
-    lists: dict[str, list[tuple[str, int]]] = {}
-    for line in folder.joinpath("user_artists.dat").read_text(encoding="utf-8").splitlines()[1:]:
-        user, artist, plays = line.split("\t")
-        lists.setdefault(f"user {user}", []).append((names[artist], int(plays)))
-    return {user: sorted(rows, key=lambda row: -row[1]) for user, rows in lists.items()}
+    return {f"user {name}": list(rows) for name, rows in hetrec_world(folder).artists.items()}
