@@ -25,13 +25,7 @@ import pyarrow.parquet as pq
 BASE = "/bigquery/v2/projects/"
 TYPES = {"STRING": pa.string(), "INTEGER": pa.int64(), "INT64": pa.int64(), "FLOAT": pa.float64()}
 TYPES |= {"FLOAT64": pa.float64(), "BOOL": pa.bool_(), "BOOLEAN": pa.bool_(), "TIMESTAMP": pa.timestamp("us", tz="UTC")}
-LOAD = {
-    "sourceFormat",
-    "schema",
-    "writeDisposition",
-    "createDisposition",
-    "destinationTable",
-}
+LOAD = {"sourceFormat", "schema", "writeDisposition", "createDisposition", "destinationTable"}
 QUERY = {"query", "queryParameters", "useLegacySql", "parameterMode"}
 TABLE = {"tableReference", "schema", "timePartitioning", "clustering", "expirationTime", "labels"}
 MERGE = re.compile(
@@ -181,9 +175,9 @@ class BigQueryServer:
                 self._new_job(body)
                 return self._run(body, lambda: self._query(body["configuration"]["query"]))
             case "GET", ["jobs", job]:
-                return self._job(job)
+                return get(self.jobs, job, "Job")
             case "GET", ["queries", job]:
-                found = self._job(job)
+                found = get(self.jobs, job, "Job")
                 if error := found["status"].get("errorResult"):
                     raise RefusalError(400, error["reason"], error["message"])
                 changed = found["statistics"]["query"]["numDmlAffectedRows"]
@@ -246,12 +240,8 @@ class BigQueryServer:
             status |= {"errorResult": exc.resource(), "errors": [exc.resource()]}
         reference = {**job["jobReference"], "location": "US"}
         done = {**job, "jobReference": reference, "status": status, "statistics": statistics}
-        self.jobs[name] = {"polls": 0, "job": done}
+        self.jobs[name] = done
         return {**done, "status": {"state": "RUNNING"}, "statistics": {}}
-
-    def _job(self, name: str) -> dict:
-        found = get(self.jobs, name, "Job")
-        return found["job"]
 
     def _load(self, job: dict, content: bytes) -> dict:
         config = job["configuration"]["load"]

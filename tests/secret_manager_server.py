@@ -58,6 +58,7 @@ class SecretManagerServer:
 
     def __exit__(self, *_):
         self._server.shutdown()
+        self._thread.join()
         self._server.server_close()
 
     def add(self, project: str, name: str, *versions: bytes | None) -> None:
