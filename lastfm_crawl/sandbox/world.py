@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from lastfm_crawl.sandbox.demo import demo_world
-from lastfm_crawl.sandbox.history import YEAR_2005, History, Scrobble, listened, long_history
+from lastfm_crawl.sandbox.history import YEAR_2005, History, Scrobble, listened
 from lastfm_crawl.sandbox.model import ArtistPlays, Computed, Loved, TrackPlays, User, World
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArtistPlays",
-    "Computed",
-    "History",
     "Loved",
     "Scrobble",
     "TrackPlays",
@@ -27,7 +25,6 @@ __all__ = [
     "World",
     "demo_world",
     "hetrec_world",
-    "long_history",
     "scrobbles_world",
     "synthetic_world",
 ]
