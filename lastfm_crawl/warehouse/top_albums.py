@@ -39,7 +39,6 @@ def load_top_albums(cursor: psycopg.Cursor[Any], catalogue: Catalogue, loaded: M
     columns = {fetch: (catalogue.albums.of(names[fetch]), page.ranks, page.playcounts) for fetch, page in pages.items()}
     rows = (binary.row(binary.int4(fetch), *map(binary.int4_array, row)) for fetch, row in columns.items())
     cursor.execute(_STAGING)
-    with cursor.copy("COPY stage_user_albums FROM STDIN (FORMAT binary)") as copy:
-        copy.write(binary.copy_data(rows))
+    binary.copy_into(cursor, "stage_user_albums", rows)
     cursor.execute(_REPLACE, [list(pages)])
     cursor.execute(_SAVE)
