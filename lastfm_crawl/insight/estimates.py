@@ -249,7 +249,10 @@ def _users_left(connection: psycopg.Connection, phases: set[str], now: float) ->
     }
     if "recent_tracks" in phases:
         names = queries.members_to_ask(connection, "user.getRecentTracks", now - lastfm.NEGATIVE_TTL)
-        have = connection.execute("SELECT count(DISTINCT user_id) FROM history_pages").fetchone()
+        have = connection.execute(
+            "SELECT count(DISTINCT user_id) FROM fetches"
+            " WHERE method = 'user.getRecentTracks' AND status = 'ok' AND page > 0"
+        ).fetchone()
         left["recent_tracks"] = max(0, len(names) - (have[0] if have else 0))
     return left
 
@@ -279,16 +282,20 @@ def _rows_left(connection: psycopg.Connection, phases: set[str], wanted: Wanted,
 
 def _histories(connection: psycopg.Connection, wanted: Wanted, now: float) -> int:
     """Requests for the histories of the known users: windows that were never read, or the time since."""
-    until = datetime.fromtimestamp(wanted.until, UTC)
     names = queries.members_to_ask(connection, "user.getRecentTracks", now - lastfm.NEGATIVE_TTL)
+    # Windows are read out of the parameters, of which the many pages of one have the same.
     rows = connection.execute(
         """
-        SELECT coalesce(u.playcount, 0), count(DISTINCT p.window_from), coalesce(sum(p.received), 0),
-               coalesce(max(p.window_to), '-infinity') < %s
-        FROM users u LEFT JOIN history_pages p ON p.user_id = u.id
+        SELECT coalesce(u.playcount, 0), count(DISTINCT w.first), coalesce(sum(w.received), 0),
+               coalesce(max(w.beyond), -1) < %s
+        FROM users u LEFT JOIN (
+            SELECT user_id, substring(params FROM 'from=([0-9]+)')::bigint AS first,
+                   substring(params FROM 'to=([0-9]+)')::bigint AS beyond, sum(received) AS received
+            FROM fetches WHERE method = 'user.getRecentTracks' AND status = 'ok' AND page > 0
+            GROUP BY user_id, params) w ON w.user_id = u.id
         WHERE u.name = ANY(%s) GROUP BY u.id
         """,
-        [until, names],
+        [wanted.until, names],
     )
     requests = 0
     for plays, windows, read, behind in rows:
