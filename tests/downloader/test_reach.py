@@ -117,6 +117,7 @@ def test_the_clock_of_the_service(elsewhere):
 def test_a_token_of_spotify():
     with serve(demo_world(5)) as sandbox:
         ask_spotify(settings(SPOTIFY_TOKEN_URL=sandbox.spotify_token_url))
+        assert [call.status for call in sandbox.log] == [200]
 
 
 def test_spotify_refuses(monkeypatch):
